@@ -1,0 +1,271 @@
+"""Pictures for people: grids of images, labelled comparisons, and curves.
+
+`compose_grid` and `show_hole` turn arrays into arrays, for the samples of a training run.
+`save_comparison` and `save_curves` draw figures for a report: the suffix of the path decides
+between .png, .pdf and .svg, text stays text in the last two, and files are written atomically.
+Images are float RGB `[H, W, 3]` in [0, 1], masks `[H, W, 1]` with 1 = missing.
+
+In a comparison small images are enlarged by a whole factor, each pixel to a square, and large ones
+are averaged down, so that nothing is blurred that was sharp. No figure touches pyplot's state, so
+that drawing in one thread never disturbs another.
+"""
+
+import io
+import pathlib
+import re
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+
+from common.errors import InputError
+from common.images import resize, write_bytes_atomically
+
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+
+# A power of two: pixels / DPI is then exact, and every image pixel falls on whole figure pixels.
+DPI = 128
+CELL_PIXELS = 256  # small images are enlarged to about this
+MAX_CELL_PIXELS = 512  # larger ones are reduced to this
+GAP_PIXELS = 8
+MARGIN_PIXELS = 12
+LABEL_POINTS = 10
+TITLE_POINTS = 12
+LINE_SPACING = 1.3
+DESCENT = 0.2  # the part of a line below its baseline
+ROW_LABEL_PIXELS = 224  # at most
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers; yellow is too pale on white.
+CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+CURVE_STYLES = ("-", "--", ":", "-.")
+
+
+def compose_grid(rows, pad=2):
+    """Composes equally sized images into one picture on white.
+
+    Args:
+        rows: list of lists of float `[H, W, 3]` in [0, 1]. A shorter row ends in white.
+        pad: white pixels between images and around them.
+
+    Returns:
+        float32 `[R*H + (R+1)*pad, C*W + (C+1)*pad, 3]` for R rows of up to C images.
+
+    Raises:
+        InputError: there is no image, or sizes differ.
+    """
+    shapes = {np.shape(image) for row in rows for image in row}
+    if len(shapes) != 1:
+        raise InputError(f"a grid needs images of one size, got {sorted(shapes) or 'none'}")
+    height, width, channels = shapes.pop()
+    step_y, step_x = height + pad, width + pad
+    columns = max(len(row) for row in rows)
+    grid = np.ones((len(rows) * step_y + pad, columns * step_x + pad, channels), np.float32)
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            top, left = pad + r * step_y, pad + c * step_x
+            grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def show_hole(image, mask, color=(1, 0, 1)):
+    """Paints the hole in one colour.
+
+    Args:
+        image: float `[..., H, W, 3]` in [0, 1].
+        mask: `[..., H, W, 1]`, 1 = missing.
+        color: RGB in [0, 1]; magenta, which photographs hardly contain.
+
+    Returns:
+        float32, the shape of `image`.
+    """
+    return np.where(np.asarray(mask) == 1, np.float32(color), np.asarray(image, np.float32))
+
+
+def save_comparison(path, rows, columns, row_labels=None, title=None):
+    """Draws rows of images under labelled columns.
+
+    Args:
+        path: where to write; .png, .pdf or .svg.
+        rows: list of lists of float `[H, W, 3]` in [0, 1], one image per column. Sizes may differ;
+            every cell is as large as the largest image shown.
+        columns: a label per column.
+        row_labels: None, or a label per row.
+        title: None, or a line above everything.
+
+    Raises:
+        InputError: rows, columns and labels do not match, or the file cannot be written.
+    """
+    if not rows or not columns or any(len(row) != len(columns) for row in rows):
+        lengths = [len(row) for row in rows]
+        raise InputError(f"{path}: {len(columns)} column labels for rows of {lengths} images")
+    if row_labels is not None and len(row_labels) != len(rows):
+        raise InputError(f"{path}: {len(row_labels)} row labels for {len(rows)} rows")
+    shown = [[_fit_cell(image) for image in row] for row in rows]
+    cell_height = max(image.shape[0] for row in shown for image in row)
+    cell_width = max(image.shape[1] for row in shown for image in row)
+    cells = [[_center(image, cell_height, cell_width) for image in row] for row in shown]
+    grid = compose_grid(cells, pad=GAP_PIXELS)
+
+    heads = [_wrap(label, LABEL_POINTS, cell_width) for label in columns]
+    sides = [_wrap(label, LABEL_POINTS, ROW_LABEL_PIXELS) for label in row_labels or ()]
+    left = MARGIN_PIXELS + max((_text_width(side, LABEL_POINTS) for side in sides), default=0)
+    width = left + grid.shape[1] + MARGIN_PIXELS
+    banner = _wrap(title, TITLE_POINTS, width - 2 * MARGIN_PIXELS) if title else ""
+    head_height = max(_text_height(head, LABEL_POINTS) for head in heads)
+    top = MARGIN_PIXELS + head_height
+    if banner:
+        top += _text_height(banner, TITLE_POINTS) + MARGIN_PIXELS
+    height = top + grid.shape[0] + MARGIN_PIXELS
+
+    figure = _Canvas(width, height)
+    figure.picture(grid, left, top)
+    if banner:
+        figure.text(width / 2, MARGIN_PIXELS, banner, TITLE_POINTS, ha="center", va="top")
+    for c, head in enumerate(heads):
+        x = left + GAP_PIXELS + c * (cell_width + GAP_PIXELS) + cell_width / 2
+        # Line by line from below: neighbours share a baseline, however many lines each has.
+        for line_up, line in enumerate(reversed(head.split("\n"))):
+            y = top - (line_up + DESCENT) * _text_height(line, LABEL_POINTS)
+            figure.text(x, y, line, LABEL_POINTS, ha="center", va="baseline")
+    for r, side in enumerate(sides):
+        y = top + GAP_PIXELS + r * (cell_height + GAP_PIXELS) + cell_height / 2
+        figure.text(left, y, side, LABEL_POINTS, ha="right", va="center")
+    _save(path, figure.figure)
+
+
+def save_curves(path, series, xlabel, ylabel, title=None):
+    """Draws curves in one diagram, with their names beside it.
+
+    Args:
+        path: where to write; .png, .pdf or .svg.
+        series: dict from a name to `(xs, ys)`, two sequences of one length.
+        xlabel: what the horizontal axis shows, with its unit.
+        ylabel: what the vertical axis shows, with its unit.
+        title: None, or a line above the diagram.
+
+    Raises:
+        InputError: there is no series, the lengths in one differ, or the file cannot be written.
+    """
+    if not series:
+        raise InputError(f"{path}: there is no curve to draw")
+    figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    lines = []
+    for index, (name, (xs, ys)) in enumerate(series.items()):
+        if len(xs) != len(ys):
+            raise InputError(f"{path}: curve '{name}' has {len(xs)} xs but {len(ys)} ys")
+        colour = CURVE_COLOURS[index % len(CURVE_COLOURS)]
+        # A second round of colours comes in another style.
+        style = CURVE_STYLES[index // len(CURVE_COLOURS) % len(CURVE_STYLES)]
+        marker = "o" if len(xs) <= 20 else ""
+        lines += axes.plot(xs, ys, color=colour, linestyle=style, marker=marker, markersize=4)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if title:
+        axes.set_title(_plain(title))
+    names = [_plain(name) for name in series]
+    figure.legend(lines, names, loc="outside right upper", frameon=False)
+    _save(path, figure)
+
+
+class _Canvas:
+    """A figure measured in pixels from its top left corner."""
+
+    def __init__(self, width, height):
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def picture(self, image, left, top):
+        """Places `[H, W, 3]` so that its pixels are the figure's pixels."""
+        height, width = image.shape[:2]
+        bottom = self.height - top - height
+        box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        axes.imshow(np.clip(image, 0, 1), interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+
+    def text(self, x, y, text, points, **alignment):
+        """Writes at a point."""
+        style = {"fontsize": points, "linespacing": LINE_SPACING, **alignment}
+        self.figure.text(x / self.width, 1 - y / self.height, _plain(text), **style)
+
+
+def _fit_cell(image):
+    """Enlarges `[H, W, 3]` by a whole factor, or averages it down, to a size for the eye."""
+    image = np.asarray(image, np.float32)
+    longest = max(image.shape[:2])
+    if longest > MAX_CELL_PIXELS:
+        scale = MAX_CELL_PIXELS / longest
+        height, width = (max(1, round(scale * side)) for side in image.shape[:2])
+        return resize(image, height, width)
+    factor = max(1, round(CELL_PIXELS / longest))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _center(image, height, width):
+    """Puts an image in the middle of a white cell `[height, width, 3]`."""
+    spare_y, spare_x = height - image.shape[0], width - image.shape[1]
+    around = ((spare_y // 2, spare_y - spare_y // 2), (spare_x // 2, spare_x - spare_x // 2))
+    return np.pad(image, (*around, (0, 0)), constant_values=1)
+
+
+def _wrap(text, points, width):
+    """Breaks a label after spaces, hyphens, slashes and underscores; shortens what is left over.
+
+    Args:
+        text: the label.
+        points: its font size.
+        width: the room for it, in pixels.
+
+    Returns:
+        One or more lines, none wider than `width`.
+    """
+    lines = [""]
+    for piece in re.findall(r"[^\s_/-]*[\s_/-]+|[^\s_/-]+", str(text)):
+        if lines[-1] and _text_width((lines[-1] + piece).rstrip(), points) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(_shorten(line.strip(), points, width) for line in lines)
+
+
+def _shorten(line, points, width):
+    """Replaces the middle of a line by an ellipsis until it fits: the ends name a file best."""
+    shortened, keep = line, len(line) - 1
+    while keep > 1 and _text_width(shortened, points) > width:
+        shortened = line[: (keep + 1) // 2] + "…" + line[len(line) - keep // 2 :]
+        keep -= 1
+    return shortened
+
+
+def _text_width(text, points):
+    """Width in pixels of the widest line."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    widths = [TextPath((0, 0), _plain(line), size=points).get_extents().width for line in lines]
+    return int(np.ceil(max(widths, default=0) / 72 * DPI))
+
+
+def _text_height(text, points):
+    """Height in pixels of all lines."""
+    return int(np.ceil((text.count("\n") + 1) * LINE_SPACING * points / 72 * DPI))
+
+
+def _plain(text):
+    """Keeps a dollar sign in a label from starting a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def _save(path, figure):
+    """Writes a figure atomically in the format that the suffix names."""
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in FIGURE_SUFFIXES:
+        raise InputError(f"{path}: figures end in {', '.join(FIGURE_SUFFIXES)}, not '{suffix}'")
+    # Text as text, not as outlines: it can be searched, and edited for a paper.
+    style = {"pdf.fonttype": 42, "svg.fonttype": "none", "savefig.bbox": "standard"}
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(style):
+        figure.savefig(buffer, format=suffix[1:], dpi=DPI, facecolor="white")
+    write_bytes_atomically(path, buffer.getbuffer())

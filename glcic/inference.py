@@ -1,0 +1,117 @@
+"""The completion network as a fast graph for inference.
+
+Training keeps plain layers; here the same function of the same weights is rewritten:
+
+* BatchNorm's moving statistics are folded into the convolution before it.
+* The padding of a stride-2 convolution is given to the operation itself.
+* A 4x4 transposed convolution of stride 2 becomes a 2x2 convolution to four times the channels
+  and ``depth_to_space``. Between the input pixels g - 1 and g lie the output pixels 2g - 1, which
+  sees them through the kernel's taps 2 and 0, and 2g, through taps 3 and 1. There is one such
+  pair more than input pixels: the outermost output pixel on each side is cut off. No product
+  with a zero tap is computed, unlike in the 3x3 form of the same rewriting.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from glcic import networks
+
+# (Which of the pair of output pixels, which of the pair of input pixels, tap), in one direction.
+_TAPS = ((0, 0, 2), (0, 1, 0), (1, 0, 3), (1, 1, 1))
+
+
+def subpixel_kernel(kernel):
+    """[4, 4, out, in] of a transposed convolution to [2, 2, in, 4 * out] of a convolution."""
+    outputs, inputs = kernel.shape[2:]
+    result = np.zeros((2, 2, inputs, 2, 2, outputs), kernel.dtype)
+    for row, y, tap_y in _TAPS:
+        for column, x, tap_x in _TAPS:
+            result[y, x, :, row, column] = kernel[tap_y, tap_x].T
+    return result.reshape(2, 2, inputs, 4 * outputs)
+
+
+def _folded(conv, norm, transposed):
+    """Kernel and bias of a convolution with its BatchNorm folded in, float32."""
+    kernel = conv.kernel.numpy()
+    scale = norm.gamma.numpy() / np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
+    bias = norm.beta.numpy() - norm.moving_mean.numpy() * scale
+    if transposed:
+        return subpixel_kernel(kernel * scale[:, None]), np.tile(bias, 4)
+    return kernel * scale, bias
+
+
+class FoldedCompletion(tf.Module):
+    """The completion network with its statistics folded in; cannot be trained.
+
+    Its variables are stored as ``storage`` and take part in the products as the type computed in.
+    """
+
+    def __init__(self, network, architecture, storage=tf.float32):
+        """Folds a Keras ``completion`` network.
+
+        Args:
+          network: as ``networks.completion_network`` builds it.
+          architecture: the ``networks.Architecture`` that it was built from.
+          storage: type of the variables: tf.float32, or tf.float16 for half the size.
+        """
+        super().__init__(name="folded_completion")
+        self._rows, self._output = architecture.completion, architecture.output
+        self.mean_color = tf.Variable(network.get_layer("input").mean_color.numpy())
+        self.kernels, self.biases = [], []
+        for n, row in enumerate(self._rows[:-1], 1):
+            self._append(
+                *_folded(
+                    network.get_layer(f"conv{n}"), network.get_layer(f"norm{n}"), row.stride < 1
+                ),
+                storage,
+            )
+        last = network.get_layer("output")
+        self._append(last.kernel.numpy(), last.bias.numpy(), storage)
+
+    def _append(self, kernel, bias, storage):
+        self.kernels.append(tf.Variable(tf.cast(kernel, storage), trainable=False))
+        self.biases.append(tf.Variable(tf.cast(bias, tf.float32), trainable=False))
+
+    def complete(self, images, masks):
+        """The network's output [B, H, W, 3] in [0, 1] for any H and W, in float32."""
+        return self._run(images, masks, tf.float32)
+
+    def complete_bfloat16(self, images, masks):
+        """The same with convolutions in bfloat16."""
+        return self._run(images, masks, tf.bfloat16)
+
+    def _run(self, images, masks, dtype):
+        shape = tf.shape(images)
+        # Sizes that do not halve twice are continued by their mirror image, and cut again.
+        below, right = (-shape[1]) % networks.SIZE_MULTIPLE, (-shape[2]) % networks.SIZE_MULTIPLE
+        color = tf.where(masks > 0.5, 0.0, images - self.mean_color)
+        x = tf.cast(tf.concat([color, masks], axis=-1), dtype)
+        x = _mirror(_mirror(x, below, 1), right, 2)
+        last = len(self._rows) - 1
+        for n, (row, kernel, bias) in enumerate(
+            zip(self._rows, self.kernels, self.biases, strict=True)
+        ):
+            x = self._layer(x, row, tf.cast(kernel, dtype)) + tf.cast(bias, dtype)
+            if n < last:
+                x = tf.nn.relu(x)
+            if row.stride < 1:
+                x = tf.nn.depth_to_space(x, 2)[:, 1:-1, 1:-1]
+        x = tf.cast(x[:, : shape[1], : shape[2]], tf.float32)
+        return tf.sigmoid(x) if self._output == "sigmoid" else (tf.tanh(x) + 1) / 2
+
+    @staticmethod
+    def _layer(x, row, kernel):
+        if row.stride == 1:
+            return tf.nn.conv2d(x, kernel, 1, "SAME", dilations=row.dilation)
+        side = [1, 1] if row.stride < 1 else [(row.kernel - 1) // 2] * 2
+        return tf.nn.conv2d(x, kernel, max(1, row.stride), [[0, 0], side, side, [0, 0]])
+
+
+def _mirror(x, count, axis):
+    """Appends the last ``count`` (a scalar tensor, below 4) entries along ``axis``, mirrored.
+
+    Edge pixels repeat first, so that pictures of any size, even one pixel, can be continued.
+    """
+    size = tf.shape(x)[axis]
+    index = tf.maximum(0, tf.minimum(tf.range(size + count), 2 * size - 1 - tf.range(size + count)))
+    return tf.gather(x, index, axis=axis)

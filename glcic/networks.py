@@ -1,0 +1,246 @@
+"""The networks of GLCIC, as tables that mirror the papers'.
+
+[1] S. Iizuka, E. Simo-Serra, H. Ishikawa. Globally and Locally Consistent Image Completion.
+    ACM TOG 36(4), 2017. Tables 1 and 2; Section 5.3 for the CelebA variant.
+[2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
+
+Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1 = missing.
+A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from common import layers
+
+
+class Conv(NamedTuple):
+    """One row of a table; stride 1/2 is a transposed convolution that doubles the size."""
+
+    kernel: int
+    dilation: int
+    stride: float
+    outputs: int
+
+
+# [1] Table 1: "conv.", "dilated conv.", "deconv." and "output" rows.
+IIZUKA2017_COMPLETION = (
+    Conv(5, 1, 1, 64),
+    Conv(3, 1, 2, 128),
+    Conv(3, 1, 1, 128),
+    Conv(3, 1, 2, 256),
+    Conv(3, 1, 1, 256),
+    Conv(3, 1, 1, 256),
+    Conv(3, 2, 1, 256),
+    Conv(3, 4, 1, 256),
+    Conv(3, 8, 1, 256),
+    Conv(3, 16, 1, 256),
+    Conv(3, 1, 1, 256),
+    Conv(3, 1, 1, 256),
+    Conv(4, 1, 1 / 2, 128),
+    Conv(3, 1, 1, 128),
+    Conv(4, 1, 1 / 2, 64),
+    Conv(3, 1, 1, 32),
+    Conv(3, 1, 1, 3),
+)
+# [2] Section 2.2: the same with three dilated convolutions. Their rates are not given; a
+# quarter of 128 px is 32 px wide, on which a rate of 16 would mostly see padding.
+WANG2020_COMPLETION = tuple(row for row in IIZUKA2017_COMPLETION if row.dilation != 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What a paper fixes: tables, sizes in pixels, and the last activation.
+
+    Attributes:
+      completion: rows of the completion network.
+      output: its last activation, "sigmoid" or "tanh".
+      image_size: side of the training images and of the global discriminator's input.
+      patch_size: side of the local discriminator's input.
+      global_outputs: channels of the global discriminator's 5x5 stride-2 convolutions.
+      local_outputs: the same for the local one.
+      features: length of the vector that each discriminator contributes.
+    """
+
+    completion: tuple
+    output: str
+    image_size: int
+    patch_size: int
+    global_outputs: tuple
+    local_outputs: tuple
+    features: int = 1024
+
+
+ARCHITECTURES = {
+    # [1] Table 2: 256 px images, 128 px patches.
+    "iizuka2017": Architecture(
+        completion=IIZUKA2017_COMPLETION,
+        output="sigmoid",
+        image_size=256,
+        patch_size=128,
+        global_outputs=(64, 128, 256, 512, 512, 512),
+        local_outputs=(64, 128, 256, 512, 512),
+    ),
+    # [1] Section 5.3: CelebA at 160 px with 96 px patches; one global convolution fewer.
+    "iizuka2017_celeba": Architecture(
+        completion=IIZUKA2017_COMPLETION,
+        output="sigmoid",
+        image_size=160,
+        patch_size=96,
+        global_outputs=(64, 128, 256, 512, 512),
+        local_outputs=(64, 128, 256, 512, 512),
+    ),
+    # [2] Sections 2.2, 2.3 and 4.1: 128 px images, 64 px patches, five and four convolutions.
+    "wang2020": Architecture(
+        completion=WANG2020_COMPLETION,
+        output="tanh",
+        image_size=128,
+        patch_size=64,
+        global_outputs=(64, 128, 256, 512, 512),
+        local_outputs=(64, 128, 256, 512),
+    ),
+}
+
+# Both completion networks halve the size twice: sizes must be multiples of this, in pixels.
+SIZE_MULTIPLE = 4
+
+
+class CompletionInput(keras.layers.Layer):
+    """Images and masks to the completion network's four channels ([1] Section 3.2).
+
+    RGB minus the training set's mean colour, zero in the hole, and the mask itself. What the
+    image holds in the hole is dropped, even if it is not a number.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+
+    def build(self, input_shape):
+        """Makes the mean colour, a constant that travels with the weights."""
+        self.mean_color = self.add_weight(
+            name="mean_color",
+            shape=(3,),
+            initializer=keras.initializers.Constant(0.5),
+            trainable=False,
+        )
+
+    def call(self, inputs):
+        """{"images": [B, H, W, 3], "masks": [B, H, W, 1]} -> [B, H, W, 4]."""
+        images, masks = inputs["images"], inputs["masks"]
+        color = tf.where(masks > 0.5, 0.0, images - self.mean_color.value)
+        return tf.concat([color, masks], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """The images' shape with four channels."""
+        return (*input_shape["images"][:-1], 4)
+
+
+class UnitRange(keras.layers.Layer):
+    """The last activation, in float32 and shifted to [0, 1]: sigmoid(x) or (tanh(x) + 1) / 2."""
+
+    def __init__(self, activation, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.activation = activation
+
+    def call(self, inputs):
+        """[B, H, W, 3] logits -> [B, H, W, 3] in [0, 1]."""
+        if self.activation == "sigmoid":
+            return tf.sigmoid(inputs)
+        return (tf.tanh(inputs) + 1) / 2
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"name": self.name, "activation": self.activation}
+
+
+def _scaled(outputs, width):
+    return max(1, round(outputs * width))
+
+
+def completion_network(architecture, width=1.0, dtype="float32"):
+    """Builds the completion network C ([1] Table 1, [2] Section 2.2).
+
+    Args:
+      architecture: an ``Architecture``.
+      width: factor on every layer's channels but the last's; 1 is the paper's network.
+      dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
+
+    Returns:
+      A ``keras.Model`` from {"images": [B, H, W, 3], "masks": [B, H, W, 1]} to the completed
+      image [B, H, W, 3] in [0, 1], float32; H and W are multiples of ``SIZE_MULTIPLE``. It
+      repaints known pixels too: see ``common.blending.paste``.
+    """
+    images = keras.Input((None, None, 3), name="images")
+    masks = keras.Input((None, None, 1), name="masks")
+    inputs = {"images": images, "masks": masks}
+    x = CompletionInput(name="input")(inputs)
+    *hidden, last = architecture.completion
+    for n, row in enumerate(hidden, 1):
+        options = {"name": f"conv{n}", "dtype": dtype, "use_bias": False}
+        outputs = _scaled(row.outputs, width)
+        if row.stride < 1:
+            layer = keras.layers.Conv2DTranspose(
+                outputs, row.kernel, strides=round(1 / row.stride), padding="same", **options
+            )
+        else:
+            layer = layers.SymmetricConv2D(
+                outputs, row.kernel, strides=row.stride, dilation_rate=row.dilation, **options
+            )
+        x = layers.BatchNorm(name=f"norm{n}", dtype=dtype)(layer(x))
+        x = keras.layers.ReLU(name=f"relu{n}", dtype=dtype)(x)
+    x = layers.SymmetricConv2D(last.outputs, last.kernel, name="output", dtype=dtype)(x)
+    x = UnitRange(architecture.output, name="unit_range")(x)
+    return keras.Model(inputs, x, name="completion")
+
+
+def _branch(x, name, outputs, features, width, dtype):
+    """One discriminator up to its feature vector: 5x5 stride-2 convolutions, then dense."""
+    for n, channels in enumerate(outputs, 1):
+        x = layers.SymmetricConv2D(
+            _scaled(channels, width),
+            5,
+            strides=2,
+            use_bias=False,
+            name=f"{name}_conv{n}",
+            dtype=dtype,
+        )(x)
+        x = layers.BatchNorm(name=f"{name}_norm{n}", dtype=dtype)(x)
+        x = keras.layers.ReLU(name=f"{name}_relu{n}", dtype=dtype)(x)
+    x = keras.layers.Flatten(name=f"{name}_flatten", dtype=dtype)(x)
+    return keras.layers.Dense(
+        _scaled(features, width), activation="relu", name=f"{name}_features", dtype=dtype
+    )(x)
+
+
+def discriminator(architecture, width=1.0, dtype="float32"):
+    """Builds the global and the local discriminator with their common last layer ([1] Table 2).
+
+    Args:
+      architecture: an ``Architecture``.
+      width: factor on every layer's channels; 1 is the paper's network.
+      dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
+
+    Returns:
+      A ``keras.Model`` from {"images": [B, S, S, 3], "patches": [B, P, P, 3]} in [0, 1], with
+      S and P the architecture's image and patch size, to logits [B, 1], float32: the two
+      1024-vectors, concatenated to 2048, to one number whose sigmoid is P(real).
+    """
+    images = keras.Input((architecture.image_size, architecture.image_size, 3), name="images")
+    patches = keras.Input((architecture.patch_size, architecture.patch_size, 3), name="patches")
+    vectors = [
+        _branch(x, name, outputs, architecture.features, width, dtype)
+        for x, name, outputs in (
+            (images, "global", architecture.global_outputs),
+            (patches, "local", architecture.local_outputs),
+        )
+    ]
+    x = keras.layers.Concatenate(name="concatenate", dtype=dtype)(vectors)
+    logits = keras.layers.Dense(1, name="logits", dtype="float32")(x)
+    return keras.Model({"images": images, "patches": patches}, logits, name="discriminator")
