@@ -7,6 +7,7 @@ uninterrupted one would have seen: the file is drawn by an epoch's permutation
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 
 import cv2
@@ -92,30 +93,45 @@ def _folder_stream(paths, seed, first):
 
 
 def _tfds_stream(name, split, data_dir, seed, first):
-    """(image, element number) from a tfds data set, shuffled anew every epoch."""
-    import tensorflow_datasets as tfds
+    """(image, element number) from a tfds data set, shuffled anew every epoch.
 
+    What is shuffled and skipped is the encoded pictures: 10,000 decoded ones may need gigabytes.
+    """
     try:
+        import tensorflow_datasets as tfds
+
         builder = tfds.builder(name, data_dir=data_dir or None)
         builder.download_and_prepare()
-        examples = builder.as_dataset(split=split, shuffle_files=False)
+        if "image" not in builder.info.features:
+            raise InputError("its examples have no feature named image")
+        feature = builder.info.features["image"]
         count = builder.info.splits[split].num_examples
+        encoded = builder.as_dataset(
+            split=split,
+            decoders=tfds.decode.PartialDecoding(
+                {"image": True}, decoders={"image": tfds.decode.SkipDecoding()}
+            ),
+        ).map(lambda example: example["image"])
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise InputError(
             f"--dataset={name}: no folder here, and no tfds data set that can be had ({reason})"
         ) from error
-    if "image" not in examples.element_spec:
-        raise InputError(f"--dataset={name}: its examples have no feature named image")
 
-    def epoch(number):
-        shuffled = examples.map(lambda example: example["image"]).shuffle(
-            10_000, seed=tf.constant(seed, tf.int64) + number, reshuffle_each_iteration=False
-        )
-        return shuffled.skip(tf.where(number == first // count, first % count, 0))
+    def epochs():
+        for epoch in itertools.count(first // count):
+            shuffled = encoded.shuffle(
+                10_000, seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+            )
+            seen = first % count if epoch == first // count else 0
+            yield from shuffled.skip(seen).as_numpy_iterator()
 
-    stream = tf.data.Dataset.range(first // count, 2**31).flat_map(epoch)
-    return tf.data.Dataset.zip(stream, tf.data.Dataset.range(first, 2**62))
+    return tf.data.Dataset.zip(
+        tf.data.Dataset.from_generator(epochs, output_signature=encoded.element_spec).map(
+            feature.decode_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        ),
+        tf.data.Dataset.range(first, 2**62),
+    )
 
 
 def _prepare(picture, number, prepare, seed):

@@ -33,6 +33,12 @@ class SymmetricConv2D(keras.layers.Conv2D):
         padded = tf.pad(inputs, [[0, 0], side, side, [0, 0]])
         return tf.nn.conv2d(padded, kernel, strides=self.strides, padding="VALID")
 
+    def get_config(self):
+        """The constructor's arguments; the padding is fixed."""
+        config = super().get_config()
+        del config["padding"]
+        return {**config, "kernel_size": self.kernel_size[0]}
+
 
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalization of [B, H, W, C] with Torch's constants (momentum 0.1, epsilon 1e-5).

@@ -217,7 +217,7 @@ def _pattern(spec, batch, height, width, seed):
         )
 
     # At most 4095 * H * W: scale down between the axes to stay within int32.
-    smooth = between(between(noise, height, 1) // height * 16, width, 2)
+    smooth = between(between(noise, height, 1) * 16 // height, width, 2)
     count = max(1, round(spec.missing_pattern * height * width))
     ranked = tf.sort(tf.reshape(smooth, [batch, -1]), axis=1, direction="DESCENDING")
     return smooth >= ranked[:, count - 1][:, None, None]
@@ -252,8 +252,11 @@ def _freeform(spec, batch, height, width, seed):
             py, px = tf.cast(rows, tf.int64) - y0, tf.cast(columns, tf.int64) - x0
             length = tf.maximum(dy * dy + dx * dx, 1)
             along = tf.clip_by_value(py * dy + px * dx, tf.zeros_like(length), length)
-            # Distance from the nearest point of the segment, times the squared length.
-            ey, ex = py * length - along * dy, px * length - along * dx
+            # Distance from the nearest point of the segment, times the squared length; clipped,
+            # far beyond any brush, so that the sum of squares stays within int64.
+            far = tf.constant(2**30 - 1, tf.int64)
+            ey = tf.clip_by_value(py * length - along * dy, -far, far)
+            ex = tf.clip_by_value(px * length - along * dx, -far, far)
             width_px = tf.cast(brush[:, stroke], tf.int64)
             mask |= 4 * (ey * ey + ex * ex) <= (width_px * length) ** 2
     return mask

@@ -1,16 +1,12 @@
 """What a command settles before it starts: precision, XLA, seeds, and how errors are shown."""
 
-import os
 import signal
 import sys
 import threading
 
-# Before TensorFlow is imported: its start-up chatter hides a command's own lines.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 import tensorflow as tf
-from absl import app, logging
+from absl import app, flags, logging
 
 from common.errors import InputError
 
@@ -138,7 +134,12 @@ def run(main):
                 raise
             _fail(_one_line(error))
 
+    # Flags are defined in modules of their own; --help is to show them as the command's.
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        for flag in defined if module.startswith("flags.") else ():
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     logging.set_verbosity(logging.INFO)
+    logging.get_absl_logger().addFilter(lambda record: "tensorflow" not in record.pathname)
     app.run(guarded)
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -171,11 +172,7 @@ class _Supervisor(keras.callbacks.Callback):
         self.bar.update(self.step - self.first, list(values.items()))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            saved = self.manager.latest_checkpoint
-            raise InputError(
-                f"step {self.step}: {bad[0]} is not finite; the last checkpoint "
-                f"({saved or 'none'}) is sound. Lower --learning_rate or use --precision=float32"
-            )
+            self._stop(bad[0])
         done = self.step == self.last
         if done or self._due(self.schedule.log_every):
             self._log(values)
@@ -202,7 +199,17 @@ class _Supervisor(keras.callbacks.Callback):
                     tf.summary.scalar(name, value, step=self.step)
         self.model.reset_metrics()
 
+    def _stop(self, what):
+        saved = self.manager.latest_checkpoint
+        raise InputError(
+            f"step {self.step}: {what} is not finite; the last checkpoint "
+            f"({saved or 'none'}) is sound. Lower --learning_rate or use --precision=float32"
+        )
+
     def _save(self):
+        for variable in self.model.weights:  # a step may ruin them after its loss was measured
+            if not np.isfinite(variable.numpy()).all():
+                self._stop(variable.path)
         try:
             self.manager.save(checkpoint_number=self.step)
         except (tf.errors.OpError, OSError) as error:
@@ -275,6 +282,7 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
             model.fit(
                 segment.batches(done),
                 steps_per_epoch=segment.steps - done,
+                shuffle=False,  # the data comes in its order
                 verbose=0,
                 callbacks=[supervisor],
             )

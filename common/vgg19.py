@@ -1,13 +1,15 @@
 """Feature maps of VGG19 for perceptual losses.
 
 The network is ``keras.applications.VGG19``, cut behind the last layer that is asked for. Its
-weights come from Keras (a download) or from a file: Keras's own .h5, or an .npz with arrays
+weights come from Keras (a download) or from a file: the .h5 that Keras downloads (with or without
+its dense layers), a .weights.h5 of the whole network without them, or an .npz with arrays
 ``block1_conv1__kernel`` (HWIO), ``block1_conv1__bias`` and so on. Preprocessing is Keras's
 "caffe": BGR in 0..255 minus the ImageNet mean.
 """
 
 import pathlib
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,24 +22,38 @@ WANG2020_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1")
 _BGR_MEAN = (103.939, 116.779, 123.68)
 
 
-def _load_file(model, path):
+def _layer_weights(path):
+    """Reads {layer name: [kernel, bias]} from an .npz file or one of Keras's older .h5 files."""
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            names = [key.removesuffix("__kernel") for key in arrays if key.endswith("__kernel")]
+            return {name: [arrays[f"{name}__kernel"], arrays[f"{name}__bias"]] for name in names}
+    with h5py.File(path) as file:
+        layers = file.get("model_weights", file)  # a whole model, or its weights alone
+        return {
+            name: [layer[weight][()] for weight in layer.attrs["weight_names"]]
+            for name, layer in layers.items()
+            if "weight_names" in layer.attrs
+        }
+
+
+def _load_file(vgg, needed, path):
+    """Sets the weights of VGG19's layers of the names ``needed`` from a file."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"--vgg19_weights: no file {path}; give an .h5 or .npz file")
     try:
-        if path.suffix != ".npz":
-            model.load_weights(path, by_name=True) if path.suffix == ".h5" else model.load_weights(
-                path
-            )
+        if path.name.endswith(".weights.h5"):
+            vgg.load_weights(path)
             return
-        with np.load(path) as arrays:
-            for layer in model.layers:
-                if layer.weights:
-                    layer.set_weights(
-                        [arrays[f"{layer.name}__kernel"], arrays[f"{layer.name}__bias"]]
-                    )
-    except Exception as error:
-        raise InputError(f"--vgg19_weights: {path} holds no VGG19 weights ({error})") from error
+        weights = _layer_weights(path)
+        if missing := [name for name in needed if name not in weights]:
+            raise InputError(f"no layer {missing[0]}")
+        for name in needed:
+            vgg.get_layer(name).set_weights(weights[name])
+    except Exception as error:  # NumPy, h5py and Keras raise a dozen types for a broken file
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"--vgg19_weights: {path} holds no VGG19 weights ({reason})") from error
 
 
 def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32"):
@@ -49,8 +65,8 @@ def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32
       dtype: Keras dtype policy of the convolutions.
 
     Returns:
-      A frozen ``keras.Model`` from float32 RGB [B, H, W, 3] in [0, 1] to feature maps
-      [B, H_j, W_j, C_j], one for each name.
+      A function from float32 RGB [B, H, W, 3] in [0, 1] to a list of feature maps
+      [B, H_j, W_j, C_j] of the compute type, one for each name; its weights are frozen.
 
     Raises:
       InputError: the weights cannot be had.
@@ -66,7 +82,7 @@ def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32
         ) from error
     inner = keras.Model(vgg.inputs[0], [vgg.get_layer(name).output for name in layers])
     if weights not in ("imagenet", None):
-        _load_file(inner, weights)
+        _load_file(vgg, [layer.name for layer in inner.layers if layer.weights], weights)
     if dtype != "float32":
         loaded = inner.get_weights()
         inner = keras.models.clone_model(
@@ -79,6 +95,7 @@ def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32
     inner.trainable = False
 
     def features(images):
-        return inner(tf.reverse(images, [-1]) * 255.0 - tf.constant(_BGR_MEAN))
+        maps = inner(tf.reverse(images, [-1]) * 255.0 - tf.constant(_BGR_MEAN))
+        return tf.nest.flatten(maps)  # Keras returns a single output without its list
 
     return features

@@ -1,0 +1,60 @@
+"""Timing compiled graphs: each measurement in a process of its own, so that its memory is its own."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+
+import tensorflow as tf
+
+
+def timed(call, repeats=5, warm_up=2):
+    """Median seconds of ``call()``, which must wait for its result.
+
+    Args:
+      call: a function of no arguments.
+      repeats: calls to measure.
+      warm_up: calls before them, which trace and compile.
+    """
+    for _ in range(warm_up):
+        call()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def peak_mib():
+    """Most memory that this process has held so far, in MiB: the GPU's, or resident memory."""
+    if tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _child(pipe, function, arguments):
+    try:
+        pipe.send((function(*arguments), peak_mib()))
+    except Exception as error:  # whatever it is, the parent shows it in the table
+        pipe.send((None, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
+
+
+def in_own_process(function, *arguments):
+    """Calls a module's function in a fresh process.
+
+    Returns:
+      (its result, that process's ``peak_mib``); (None, the error in one line) if it failed.
+    """
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_child, args=(there, function, arguments)
+    )
+    process.start()
+    there.close()
+    try:
+        return here.recv()
+    except EOFError:
+        return None, "the process was killed (out of memory?)"
+    finally:
+        process.join()

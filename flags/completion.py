@@ -1,0 +1,75 @@
+"""Flags of the commands that complete pictures; they come with those of ``flags.masks``."""
+
+from absl import flags
+
+from common import blending, completion, completion_files
+from common.errors import InputError
+from flags import masks as mask_flags
+
+FLAGS = flags.FLAGS
+
+
+def define(model):
+    """Defines the flags of this group.
+
+    Args:
+      model: default of ``--model``.
+    """
+    flags.DEFINE_string("input", None, "Image, folder of images (nested) or glob to complete.")
+    flags.DEFINE_string("output", "completed", "Folder of the completed images.")
+    flags.DEFINE_string(
+        "model", model, "SavedModel, run directory, or shipped:PACKAGE for a package's own."
+    )
+    flags.DEFINE_enum(
+        "blend", "telea_poisson", blending.BLEND_METHODS, "How the hole is blended in."
+    )
+    flags.DEFINE_enum("format", "png", ["png", "same"], "Of the results; same: as the input.")
+    flags.DEFINE_bool(
+        "figure", None, "Also draw the steps side by side; default: without --input only."
+    )
+    flags.DEFINE_integer(
+        "max_side",
+        completion.MAX_SIDE,
+        "Larger images are completed in windows of this side (pixels); bounds memory.",
+        lower_bound=completion.MIN_MAX_SIDE,
+    )
+    flags.DEFINE_bool("resize_mask", False, "Resize masks that differ in size from their image.")
+
+
+def pictures(sample):
+    """The pictures of ``--input``, or the list of ``sample`` alone without it."""
+    return [sample] if FLAGS.input is None else completion_files.find_pictures(FLAGS.input)
+
+
+def masks_of(found):
+    """The masks that the flags describe: ``--mask`` alone means files.
+
+    Args:
+      found: list of ``common.completion_files.Picture``.
+
+    Returns:
+      ``MaskFiles`` or ``DrawnMasks`` of ``common.completion_files``.
+
+    Raises:
+      InputError: contradictory flags, or no mask file.
+    """
+    if FLAGS.mask and (FLAGS.mask_kind == ["files"] or not FLAGS["mask_kind"].present):
+        return completion_files.MaskFiles.match(FLAGS.mask, found, FLAGS.resize_mask)
+    if "files" in FLAGS.mask_kind and len(FLAGS.mask_kind) > 1:
+        raise InputError(f"--mask_kind={','.join(FLAGS.mask_kind)}: here files stands alone")
+    # No files: the size does not matter yet.
+    return completion_files.DrawnMasks(mask_flags.spec(1, 1), FLAGS.seed)
+
+
+def outputs(found, protected):
+    """Where the results go: one ``common.completion_files.Output`` for each picture."""
+    figure = FLAGS.input is None if FLAGS.figure is None else FLAGS.figure
+    return completion_files.plan_outputs(
+        found, FLAGS.output, FLAGS.format == "same", figure, protected
+    )
+
+
+def completer():
+    """The ``common.completion.Completer`` that the flags describe."""
+    model = completion.load_model(FLAGS.model, FLAGS.precision)
+    return completion.Completer(model, max_side=FLAGS.max_side)

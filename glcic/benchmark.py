@@ -1,0 +1,135 @@
+"""Prints how fast GLCIC (wang2020) completes and trains on this machine.
+
+    python -m glcic.benchmark
+
+Completion is measured on the exported graph, with a centre hole of half the side; a training step
+on the three phases' own graphs (without the perceptual loss, whose network needs weights); the
+input pipeline on JPEG files of the training size.
+"""
+
+import pathlib
+import platform
+import tempfile
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from common import benchmarking, datasets, export, masks, runtime, training
+from common.errors import InputError
+from flags import benchmark as benchmark_flags
+from glcic import inference, networks, phases
+
+FLAGS = flags.FLAGS
+
+ARCHITECTURE = "wang2020"
+SIZES = (128, 256)
+TRAINING_BATCH = 8
+
+
+def completion_seconds(precision, xla, size, batch, repeats):
+    """Median seconds of one call of the exported graph."""
+    architecture = networks.ARCHITECTURES[ARCHITECTURE]
+    folded = inference.FoldedCompletion(networks.completion_network(architecture), architecture)
+    with tempfile.TemporaryDirectory() as folder:
+        export.save(folded, pathlib.Path(folder) / "model", {})
+        loaded = tf.saved_model.load(str(pathlib.Path(folder) / "model"))
+    name = "complete" if precision == "float32" else "complete_bfloat16"
+    signature = loaded.signatures[name]
+    call = tf.function(lambda x, m: signature(images=x, masks=m), jit_compile=xla == "on")
+    images = tf.random.stateless_uniform([batch, size, size, 3], [0, 1])
+    holes = masks.draw(masks.MaskSpec(), batch, size, size, [0, 0])
+    return benchmarking.timed(lambda: call(images, holes)["completed"].numpy(), repeats)
+
+
+def step_seconds(precision, xla, phase, repeats):
+    """Median seconds of one training step of a phase."""
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    architecture = networks.ARCHITECTURES[ARCHITECTURE]
+    trainer = phases.Trainer(
+        networks.completion_network(architecture, dtype=policy),
+        networks.discriminator(architecture, dtype=policy),
+        masks.MaskSpec(kinds=("rectangle",)),
+        architecture.patch_size,
+        phases.Weights(alpha=0.0004),
+    )
+    trainer.compile(*(training.optimizer("adadelta", 1.0) for _ in range(2)))
+    trainer.begin(phase)
+    step = tf.function(trainer.train_step, jit_compile=xla == "on")
+    side = architecture.image_size
+    images = tf.cast(
+        tf.random.stateless_uniform([TRAINING_BATCH, side, side, 3], [0, 1]) * 255, tf.uint8
+    )
+    return benchmarking.timed(lambda: [float(v) for v in step(images).values()], repeats)
+
+
+def input_images_per_second(batches=100):
+    """Images/s of the input pipeline alone, read from JPEG files."""
+    side = networks.ARCHITECTURES[ARCHITECTURE].image_size
+    generator = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for n in range(256):
+            noise = generator.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+            picture = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(f"{folder}/{n:03d}.jpg", picture)
+        stream = datasets.training_batches(
+            folder, datasets.Preparation(side, flip=True), TRAINING_BATCH, 0
+        )
+        iterator = iter(stream)
+        seconds = benchmarking.timed(lambda: [next(iterator) for _ in range(batches)], 3, 1)
+    return batches * TRAINING_BATCH / seconds
+
+
+def _row(*cells):
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def _measure(label, precision, xla, images, function, *arguments):
+    seconds, memory = benchmarking.in_own_process(function, precision, xla, *arguments)
+    if seconds is None:
+        _row(label, precision, xla, "failed", memory, "")
+        return
+    _row(label, precision, xla, f"{seconds:.3f}", f"{images / seconds:.1f}", f"{memory:.0f}")
+
+
+def define_flags():
+    """Defines this command's flags."""
+    benchmark_flags.define(["completion", "training", "input"])
+
+
+def main():
+    """Prints one Markdown table."""
+    try:
+        batches = [int(batch) for batch in FLAGS.batches]
+    except ValueError as error:
+        raise InputError(f"--batches={','.join(FLAGS.batches)}: whole numbers only") from error
+    if min(batches) < 1:
+        raise InputError(f"--batches={','.join(FLAGS.batches)}: at least 1")
+    devices = tf.config.list_physical_devices("GPU") or [platform.processor() or "CPU"]
+    print(f"{ARCHITECTURE} on {devices[0]}, TensorFlow {tf.__version__}\n")
+    _row("what", "precision", "XLA", "seconds", "images/s", "peak MiB")
+    _row(*["---"] * 6)
+    for precision in FLAGS.precisions:
+        for xla in FLAGS.xlas:
+            if "completion" in FLAGS.what:
+                for size in SIZES:
+                    for batch in batches:
+                        label = f"completion, {size} px, batch {batch}"
+                        arguments = (completion_seconds, size, batch, FLAGS.repeats)
+                        _measure(label, precision, xla, batch, *arguments)
+            if "training" in FLAGS.what:
+                for phase in phases.PHASES:
+                    label = f"step, phase {phase}, batch {TRAINING_BATCH}"
+                    arguments = (step_seconds, phase, FLAGS.repeats)
+                    _measure(label, precision, xla, TRAINING_BATCH, *arguments)
+    if "input" in FLAGS.what:
+        rate, memory = benchmarking.in_own_process(input_images_per_second)
+        _row(
+            "input pipeline", "", "", f"{TRAINING_BATCH / rate:.4f}", f"{rate:.0f}", f"{memory:.0f}"
+        )
+
+
+if __name__ == "__main__":
+    define_flags()
+    runtime.run(main)

@@ -1,0 +1,57 @@
+"""Completes pictures with GLCIC.
+
+    python -m glcic.complete
+    python -m glcic.complete --input=PHOTO --mask=HOLE
+    python -m glcic.complete --input=FOLDER --mask=FOLDER --output=FOLDER
+
+Without flags, a portrait of Grace Hopper with a square hole. In a mask file white is missing;
+without one, ``--mask_kind`` says what hole is drawn. Images may have any size.
+"""
+
+import functools
+import pathlib
+
+from absl import flags
+
+from common import completion_files, runtime, samples
+from flags import completion as completion_flags
+from flags import masks as mask_flags
+from flags import runtime as runtime_flags
+
+FLAGS = flags.FLAGS
+
+# At the training size the portrait reaches the network as it is.
+SAMPLE = completion_files.Picture(
+    samples.NAME,
+    functools.partial(samples.portrait, 128),
+    pathlib.PurePath(f"{samples.NAME}.png"),
+)
+
+
+def define_flags():
+    """Defines this command's flags."""
+    completion_flags.define("shipped:glcic")
+    mask_flags.define("center")
+    runtime_flags.define()
+
+
+def main():
+    """Completes every picture; returns 1 if one of them failed."""
+    runtime.seed_everything(FLAGS.seed, FLAGS.deterministic)
+    pictures = completion_flags.pictures(SAMPLE)
+    masks = completion_flags.masks_of(pictures)
+    outputs = completion_flags.outputs(pictures, masks.paths)
+    done = completion_files.complete_files(
+        pictures, masks, outputs, completion_flags.completer(), FLAGS.blend
+    )
+    if len(pictures) > 1:
+        print(f"{done} of {len(pictures)} completed: {FLAGS.output}")
+    else:
+        for path in filter(None, (outputs[0].image, outputs[0].figure) if done else ()):
+            print(path)
+    return int(done < len(pictures))
+
+
+if __name__ == "__main__":
+    define_flags()
+    runtime.run(main)

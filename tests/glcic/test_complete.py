@@ -1,0 +1,117 @@
+"""The command completes what it is given, reports what it cannot, and needs no flags."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.images import read_image, write_image
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "glcic" / "shipped"
+
+
+class MeanFill(tf.Module):
+    """Fills the hole with the mean of the known pixels."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], tf.float32, name="images"),
+            tf.TensorSpec([None, None, None, 1], tf.float32, name="masks"),
+        ]
+    )
+    def complete(self, images, masks):
+        known = tf.reduce_sum(1 - masks, axis=[1, 2], keepdims=True)
+        mean = tf.reduce_sum(images * (1 - masks), axis=[1, 2], keepdims=True) / known
+        return {"completed": images * (1 - masks) + mean * masks}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "saved_model"
+    module = MeanFill()
+    tf.saved_model.save(module, str(folder), signatures={"complete": module.complete})
+    return folder
+
+
+def complete(folder, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "glcic.complete", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def picture(seed, height=40, width=33):
+    return np.random.default_rng(seed).random((height, width, 3), np.float32)
+
+
+def test_one_corrupt_file_of_three_costs_the_exit_code_but_not_the_others(model, tmp_path):
+    write_image(tmp_path / "photos" / "a.png", picture(0))
+    write_image(tmp_path / "photos" / "deep" / "c.jpg", picture(1))
+    (tmp_path / "photos" / "b.png").write_bytes(b"\x89PNG")
+    mask = np.zeros((40, 33, 1), np.float32)
+    mask[10:20, 5:25] = 1
+    write_image(tmp_path / "hole.png", mask)
+    done = complete(
+        tmp_path, "--input=photos", "--mask=hole.png", f"--model={model.parent}", "--blend=none"
+    )
+    assert done.returncode == 1
+    assert done.stdout == "2 of 3 completed: completed\n"
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert len(errors) == 1 and errors[0].startswith("error: photos/b.png: corrupt")
+    assert "Traceback" not in done.stderr
+    written = sorted(path for path in (tmp_path / "completed").rglob("*") if path.is_file())
+    assert written == [tmp_path / "completed" / name for name in ("a.png", "deep/c.png")]
+    before, after = read_image(tmp_path / "photos" / "a.png"), read_image(written[0])
+    known = mask[..., 0] == 0
+    np.testing.assert_array_equal(after[known], before[known])
+    mean = np.broadcast_to(before[known].mean(axis=0), after[~known].shape)
+    np.testing.assert_allclose(after[~known], mean, atol=0.51 / 255)
+
+
+def test_without_input_it_completes_the_portrait_and_draws_the_steps(model, tmp_path):
+    done = complete(tmp_path, f"--model={model}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "completed/grace_hopper.png",
+        "completed/grace_hopper_figure.png",
+    ]
+    assert read_image(tmp_path / "completed" / "grace_hopper.png").shape == (128, 128, 3)
+    height, width, _ = read_image(tmp_path / "completed" / "grace_hopper_figure.png").shape
+    assert width > 3 * height
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--input=nowhere"], "error: nowhere: no such file"),
+        (["--input=a.png", "--output=."], "error: a.png: would be overwritten"),
+        (["--input=a.png", "--mask=a.png", "--mask_kind=center"], "error: --mask is read with"),
+        (["--input=a.png", "--model=shipped:nobody"], "error: shipped:nobody: there is no such"),
+    ],
+)
+def test_mistakes_end_in_one_line(tmp_path, arguments, reason):
+    write_image(tmp_path / "a.png", picture(0))
+    done = complete(tmp_path, *arguments)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(reason) and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="glcic/shipped holds no trained model")
+def test_the_shipped_model_beats_a_flat_fill_on_the_portrait(tmp_path):
+    from common.samples import portrait
+
+    done = complete(tmp_path)
+    assert done.returncode == 0, done.stderr
+    truth, result = portrait(128), read_image(tmp_path / "completed" / "grace_hopper.png")
+    hidden = np.zeros((128, 128), bool)
+    hidden[32:96, 32:96] = True
+    np.testing.assert_allclose(result[~hidden], truth[~hidden], atol=0.51 / 255)
+    flat = truth[~hidden].mean(axis=0)
+    error = np.square(result - truth)[hidden].mean()
+    assert error < np.square(flat - truth)[hidden].mean()

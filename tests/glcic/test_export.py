@@ -1,0 +1,141 @@
+"""The SavedModel keeps the contract for somebody who has TensorFlow and nothing of ours."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import export
+from common.errors import InputError
+from glcic import inference, networks
+
+STRANGER = """
+import importlib.util
+import numpy as np, tensorflow as tf
+for name in ("common", "glcic", "flags"):
+    assert importlib.util.find_spec(name) is None, name
+model = tf.saved_model.load({model!r})
+data = np.load({data!r})
+out = model.signatures["complete"](
+    images=tf.constant(data["images"]), masks=tf.constant(data["masks"]))["completed"].numpy()
+files = model.signatures["complete_encoded"](
+    images=tf.constant(list(data["png"])), masks=tf.constant(list(data["mask_png"])))["completed"]
+np.savez({out!r}, completed=out, encoded=np.array([f for f in files.numpy()], dtype=object))
+"""
+
+
+@pytest.fixture(scope="module")
+def folded(lively_network):
+    return inference.FoldedCompletion(lively_network(), networks.ARCHITECTURES["wang2020"])
+
+
+@pytest.fixture(scope="module")
+def saved(folded, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model"
+    export.save(folded, path, {"method": "glcic", "hole_size": 64})
+    return path
+
+
+def scene(batch, height, width):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (batch, height, width, 3), np.uint8)
+    holes = np.zeros((batch, height, width, 1), np.float32)
+    holes[:, height // 4 : height // 2, width // 3 : -2] = 1
+    return images, holes
+
+
+def test_works_where_the_project_cannot_be_imported(folded, saved, tmp_path):
+    images, holes = scene(2, 40, 53)
+
+    def png(array):
+        return cv2.imencode(".png", array)[1].tobytes()
+
+    np.savez(
+        tmp_path / "in.npz",
+        images=images.astype(np.float32) / 255,
+        masks=holes,
+        png=np.array([png(image[..., ::-1]) for image in images]),
+        mask_png=np.array([png((hole[..., 0] * 255).astype(np.uint8)) for hole in holes]),
+    )
+    script = STRANGER.format(
+        model=str(saved),
+        data=str(tmp_path / "in.npz"),
+        out=str(tmp_path / "out.npz"),
+    )
+    # -S and -I: neither the current folder nor an editable install can be found.
+    site = [p for p in sys.path if p.endswith("site-packages")]
+    prelude = f"import sys; sys.path += {site!r}\n"
+    subprocess.run(
+        [sys.executable, "-S", "-I", "-c", prelude + script],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=300,
+    )
+    with np.load(tmp_path / "out.npz", allow_pickle=True) as out:
+        completed, encoded = out["completed"], out["encoded"]
+    expected = folded.complete(images.astype(np.float32) / 255, holes).numpy()
+    known = np.broadcast_to(holes == 0, images.shape)
+    assert (completed[known] == (images.astype(np.float32) / 255)[known]).all()
+    np.testing.assert_allclose(completed[~known], expected[~known], atol=1e-5)
+    for n, data in enumerate(encoded):
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        assert (picture[known[n]] == images[n][known[n]]).all()
+        assert np.abs(picture / 255 - completed[n]).max() <= 0.5001 / 255 + 1e-5
+
+
+def test_hidden_pixels_do_not_matter(saved):
+    images, holes = scene(2, 32, 32)
+    images = images.astype(np.float32) / 255
+    call = tf.saved_model.load(str(saved)).signatures["complete"]
+    first = call(images=images, masks=holes)["completed"].numpy()
+    for hidden in (0.0, np.nan, np.inf):
+        other = np.where(holes > 0, np.float32(hidden), images)
+        again = call(images=other, masks=holes)["completed"].numpy()
+        assert (again == first).all()
+
+
+def test_signatures_compile_with_xla_and_agree(saved):
+    images, holes = scene(2, 32, 32)
+    images = images.astype(np.float32) / 255
+    model = tf.saved_model.load(str(saved))
+    call = model.signatures["complete"]
+    compiled = tf.function(lambda x, m: call(images=x, masks=m), jit_compile=True)
+    np.testing.assert_allclose(
+        compiled(images, holes)["completed"],
+        call(images=images, masks=holes)["completed"],
+        atol=1e-5,
+    )
+    bfloat16 = model.signatures["complete_bfloat16"](images=images, masks=holes)["completed"]
+    assert np.abs(bfloat16 - compiled(images, holes)["completed"]).max() < 0.02
+
+
+def test_settings_lie_beside_the_graph(saved):
+    settings = json.loads((saved / "assets.extra" / "inpainting.json").read_text())
+    assert settings == {"method": "glcic", "hole_size": 64}
+
+
+def test_a_failed_export_leaves_the_old_one(folded, saved, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in saved.rglob("*")}
+
+    def full_disk(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        export.save(folded, saved, {})
+    assert {path: path.stat().st_mtime_ns for path in saved.rglob("*")} == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_export_replaces_an_older_one(folded, tmp_path):
+    for size in (1, 2):
+        export.save(folded, tmp_path / "model", {"hole_size": size})
+    assert json.loads((tmp_path / "model/assets.extra/inpainting.json").read_text()) == {
+        "hole_size": 2
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -1,0 +1,85 @@
+"""The folded graph is the completion network, only faster."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import masks
+from glcic import inference, networks
+
+
+@pytest.fixture(scope="module", params=["wang2020", "iizuka2017"])
+def pair(request, lively_network):
+    network = lively_network(request.param)
+    return network, inference.FoldedCompletion(network, networks.ARCHITECTURES[request.param])
+
+
+def pictures(batch, height, width, seed=0):
+    return np.random.default_rng(seed).random((batch, height, width, 3), np.float32)
+
+
+def test_subpixel_kernel_is_the_transposed_convolution():
+    kernel = np.random.default_rng(0).normal(size=(4, 4, 3, 5)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(2, 6, 7, 5)).astype(np.float32)
+    expected = tf.nn.conv2d_transpose(x, kernel, [2, 12, 14, 3], 2, "SAME")
+    rewritten = tf.nn.conv2d(
+        x, inference.subpixel_kernel(kernel), 1, [[0, 0], [1, 1], [1, 1], [0, 0]]
+    )
+    rewritten = tf.nn.depth_to_space(rewritten, 2)[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(rewritten, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        masks.MaskSpec(),
+        masks.MaskSpec(kinds=("rectangle",), hole_min=1, hole_max=9, holes=2),
+        masks.MaskSpec(kinds=("rectangle",), hole_min=30, hole_max=40),
+        masks.MaskSpec(kinds=("left", "bottom")),
+        masks.MaskSpec(kinds=("pixels",), missing=0.01),
+    ],
+    ids=["centre", "small holes", "holes that just fit the window", "halves", "scattered"],
+)
+def test_equals_the_keras_network_in_the_hole(pair, spec):
+    network, folded = pair
+    images, holes = pictures(3, 96, 80), masks.draw(spec, 3, 96, 80, [1, 2]).numpy()
+    expected = network({"images": images, "masks": holes}, training=False).numpy()
+    result = folded.complete(images, holes).numpy()
+    np.testing.assert_allclose(result * holes, expected * holes, atol=1e-5)
+
+
+def test_window_saves_nothing_of_the_answer_at_the_border(lively_network):
+    network = lively_network()
+    folded = inference.FoldedCompletion(network, networks.ARCHITECTURES["wang2020"])
+    images = pictures(4, 64, 64)
+    holes = np.zeros((4, 64, 64, 1), np.float32)
+    holes[0, :5, :5] = holes[1, :7, -3:] = holes[2, -9:, :20] = holes[3, -1:, -1:] = 1
+    expected = network({"images": images, "masks": holes}, training=False).numpy()
+    result = folded.complete(images, holes).numpy()
+    np.testing.assert_allclose(result * holes, expected * holes, atol=1e-5)
+
+
+def test_compiled_by_xla_equals_eager(pair):
+    _, folded = pair
+    images, holes = pictures(2, 64, 64), masks.draw(masks.MaskSpec(), 2, 64, 64, [0, 0]).numpy()
+    compiled = tf.function(folded.complete, jit_compile=True)(images, holes)
+    np.testing.assert_allclose(compiled * holes, folded.complete(images, holes) * holes, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (11, 64), (65, 47)])
+def test_any_size(pair, size):
+    _, folded = pair
+    images, holes = pictures(1, *size), np.ones((1, *size, 1), np.float32)
+    result = folded.complete(images, holes).numpy()
+    assert result.shape == images.shape
+    assert np.isfinite(result).all() and result.min() >= 0 and result.max() <= 1
+
+
+def test_bfloat16_and_half_storage_stay_close(pair):
+    network, folded = pair
+    images, holes = pictures(2, 64, 64), masks.draw(masks.MaskSpec(), 2, 64, 64, [0, 0]).numpy()
+    exact = folded.complete(images, holes).numpy()
+    assert np.abs(folded.complete_bfloat16(images, holes) - exact).max() < 0.02
+    name = "wang2020" if len(folded.kernels) == 16 else "iizuka2017"
+    half = inference.FoldedCompletion(network, networks.ARCHITECTURES[name], tf.float16)
+    assert np.abs(half.complete(images, holes) - exact).max() < 0.002

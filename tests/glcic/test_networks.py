@@ -1,0 +1,190 @@
+"""The networks are the papers' tables, row by row and to the last parameter."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.layers import BatchNorm
+from glcic import networks
+
+# Iizuka 2017, Table 1: kernel, dilation, stride, outputs.
+TABLE_1 = """
+    5 1 1 64    3 1 2 128   3 1 1 128   3 1 2 256   3 1 1 256   3 1 1 256
+    3 2 1 256   3 4 1 256   3 8 1 256   3 16 1 256  3 1 1 256   3 1 1 256
+    4 1 .5 128  3 1 1 128   4 1 .5 64   3 1 1 32    3 1 1 3
+"""
+NUMBERS = np.array(TABLE_1.split(), float).reshape(-1, 4).tolist()
+COMPLETION = {
+    "iizuka2017": NUMBERS,
+    "iizuka2017_celeba": NUMBERS,
+    # Wang & Wang 2020, Section 2.2: three dilated convolutions.
+    "wang2020": [row for row in NUMBERS if row[1] != 16],
+}
+# Iizuka 2017, Table 2; Section 5.3 for faces of 160 px; Wang & Wang 2020, Section 2.3: five
+# and four convolutions. (side in pixels, channels) of the global and the local discriminator.
+DISCRIMINATOR = {
+    "iizuka2017": (
+        (256, (64, 128, 256, 512, 512, 512)),
+        (128, (64, 128, 256, 512, 512)),
+    ),
+    "iizuka2017_celeba": ((160, (64, 128, 256, 512, 512)), (96, (64, 128, 256, 512, 512))),
+    "wang2020": ((128, (64, 128, 256, 512, 512)), (64, (64, 128, 256, 512))),
+}
+EVERY = sorted(networks.ARCHITECTURES)
+
+
+@functools.cache
+def full(name):
+    """Both networks of the paper's width."""
+    architecture = networks.ARCHITECTURES[name]
+    return networks.completion_network(architecture), networks.discriminator(architecture)
+
+
+def narrow(name="wang2020", **options):
+    return networks.completion_network(networks.ARCHITECTURES[name], 1 / 16, **options)
+
+
+def inputs(height=16, width=24, batch=2, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.random((batch, height, width, 3), dtype=np.float32)
+    masks = np.zeros((batch, height, width, 1), np.float32)
+    masks[:, 4:11, 5:13] = 1
+    return {"images": images, "masks": masks}
+
+
+def counts(network):
+    """(all, trained) parameters."""
+    sizes = [int(np.prod(v.shape)) for v in network.weights]
+    trained = [int(np.prod(v.shape)) for v in network.trainable_weights]
+    return sum(sizes), sum(trained)
+
+
+def test_no_architecture_is_left_out():
+    assert set(EVERY) == set(COMPLETION) == set(DISCRIMINATOR)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_completion_network_has_the_tables_parameters(name):
+    total, trained, channels = 3, 0, 4  # the mean colour; RGB and mask
+    rows = COMPLETION[name]
+    for n, (kernel, _, _, outputs) in enumerate(rows):
+        kernels = int(kernel**2 * channels * outputs)
+        last = n == len(rows) - 1
+        total += kernels + int(outputs if last else 4 * outputs)  # a bias, or BatchNorm
+        trained += kernels + int(outputs if last else 2 * outputs)
+        channels = outputs
+    assert counts(full(name)[0]) == (total, trained)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_discriminator_has_the_tables_parameters(name):
+    total = trained = 2048 + 1
+    for side, outputs in DISCRIMINATOR[name]:
+        channels = 3
+        for output in outputs:
+            kernels = 5 * 5 * channels * output
+            total, trained = total + kernels + 4 * output, trained + kernels + 2 * output
+            channels, side = output, -(-side // 2)
+        dense = side * side * channels * 1024 + 1024
+        total, trained = total + dense, trained + dense
+    assert counts(full(name)[1]) == (total, trained)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_completion_network_is_the_table_row_by_row(name):
+    network = full(name)[0]
+    convolutions = [layer for layer in network.layers if hasattr(layer, "kernel_size")]
+    for layer, (kernel, dilation, stride, outputs) in zip(
+        convolutions, COMPLETION[name], strict=True
+    ):
+        assert isinstance(layer, keras.layers.Conv2DTranspose) == (stride < 1)
+        step = int(1 / stride if stride < 1 else stride)
+        assert layer.kernel_size == (kernel, kernel)
+        assert layer.dilation_rate == (dilation, dilation)
+        assert layer.strides == (step, step)
+        assert layer.filters == outputs
+    kinds = [type(layer) for layer in network.layers]
+    assert kinds.count(BatchNorm) == kinds.count(keras.layers.ReLU) == len(convolutions) - 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_discriminators_are_the_table_row_by_row(name):
+    network = full(name)[1]
+    for branch, (side, outputs) in zip(("global", "local"), DISCRIMINATOR[name], strict=True):
+        for n, output in enumerate(outputs, 1):
+            layer = network.get_layer(f"{branch}_conv{n}")
+            assert layer.kernel_size == (5, 5)
+            assert layer.strides == (2, 2)
+            side = -(-side // 2)
+            assert layer.output.shape == (None, side, side, output)
+        assert network.get_layer(f"{branch}_features").units == 1024
+    sizes = {key: tensor.shape[1:] for key, tensor in network.input.items()}
+    (whole, _), (patch, _) = DISCRIMINATOR[name]
+    assert sizes == {"images": (whole, whole, 3), "patches": (patch, patch, 3)}
+    assert network.get_layer("concatenate").output.shape == (None, 2048)
+    assert network.output.shape == (None, 1)
+    kinds = [type(layer) for layer in network.layers]
+    convolutions = sum(len(outputs) for _, outputs in DISCRIMINATOR[name])
+    assert kinds.count(BatchNorm) == kinds.count(keras.layers.ReLU) == convolutions
+
+
+def test_width_scales_every_layer_but_the_last():
+    wide, thin = full("wang2020")[0], narrow()
+    for layer in wide.layers:
+        if hasattr(layer, "filters") and layer.name != "output":
+            assert thin.get_layer(layer.name).filters == layer.filters / 16
+    assert thin.get_layer("output").filters == 3
+    discriminator = networks.discriminator(networks.ARCHITECTURES["wang2020"], 1 / 16)
+    assert discriminator.get_layer("concatenate").output.shape == (None, 2048 / 16)
+
+
+def test_the_output_has_the_inputs_size_whatever_the_size():
+    network = narrow("iizuka2017")
+    for height, width in ((4, 4), (12, 28)):
+        batch = inputs(height, width)
+        assert network(batch).shape == batch["images"].shape
+
+
+@pytest.mark.parametrize("name", ["iizuka2017", "wang2020"])
+def test_the_output_fills_the_unit_range_in_float32(name):
+    network = narrow(name, dtype="mixed_bfloat16")
+    layer = network.get_layer("output")
+    layer.kernel.assign(layer.kernel * 1e4)
+    output = network(inputs(), training=True)
+    assert output.dtype == tf.float32
+    assert (float(tf.reduce_min(output)), float(tf.reduce_max(output))) == (0, 1)
+    layer.kernel.assign(layer.kernel * 0)
+    np.testing.assert_array_equal(network(inputs()), 0.5)
+
+
+def test_the_four_channels_are_the_centred_colour_outside_the_hole_and_the_mask():
+    layer = networks.CompletionInput()
+    batch = inputs()
+    layer.build({key: value.shape for key, value in batch.items()})
+    layer.mean_color.assign([0.1, 0.2, 0.3])
+    known = 1 - batch["masks"]
+    expected = np.concatenate(
+        [(batch["images"] - np.float32([0.1, 0.2, 0.3])) * known, batch["masks"]], -1
+    )
+    np.testing.assert_array_equal(layer(batch), expected)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_the_hole_hides_does_not_matter(training):
+    network, batch = narrow(), inputs()
+    hidden = {**batch, "images": np.where(batch["masks"] > 0, np.nan, batch["images"])}
+    weights = network.get_weights()
+    expected = network(batch, training=training).numpy()
+    network.set_weights(weights)
+    np.testing.assert_array_equal(network(hidden, training=training), expected)
+    assert np.isfinite(expected).all()
+
+
+def test_the_hole_is_filled_from_what_surrounds_it():
+    network, batch = narrow(), inputs()
+    other = {**batch, "images": np.where(batch["masks"] > 0, batch["images"], 0.2)}
+    change = np.abs(network(batch) - network(other)) * batch["masks"]
+    assert change[batch["masks"][..., 0] > 0].min(0).max() > 0

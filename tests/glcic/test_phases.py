@@ -1,0 +1,328 @@
+"""Each phase trains what it should, by the right gradient, and nothing else."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import images as image_files
+from common import losses
+from common.masks import MaskSpec
+from glcic import networks, phases
+from glcic.networks import Conv
+
+# The papers' building blocks in small: 16 px images, 8 px patches.
+SMALL = networks.Architecture(
+    completion=(
+        Conv(5, 1, 1, 6),
+        Conv(3, 1, 2, 8),
+        Conv(3, 2, 1, 8),
+        Conv(4, 1, 1 / 2, 6),
+        Conv(3, 1, 1, 3),
+    ),
+    output="tanh",
+    image_size=16,
+    patch_size=8,
+    global_outputs=(6, 8),
+    local_outputs=(6,),
+    features=8,
+)
+HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
+RATE = 0.1
+IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
+
+
+def make_trainer(alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float32"):
+    """A trainer with plain gradient descent, the same weights every time."""
+    keras.utils.set_random_seed(1)
+    trainer = phases.Trainer(
+        networks.completion_network(SMALL, dtype=dtype),
+        networks.discriminator(SMALL, dtype=dtype),
+        HOLES,
+        SMALL.patch_size,
+        phases.Weights(alpha, beta, minimax),
+        features,
+        seed=5,
+    )
+    trainer.compile(keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE))
+    return trainer
+
+
+def trained(network):
+    return [v.numpy() for v in network.trainable_variables]
+
+
+def moving(network):
+    return [v.numpy() for v in network.non_trainable_variables if "moving" in v.path]
+
+
+def step(trainer, phase, compiled=False, **options):
+    """One step; {metric: float}."""
+    trainer.begin(phase, **options)
+    train_step = (
+        tf.function(trainer.train_step, jit_compile=True) if compiled else trainer.train_step
+    )
+    return {name: float(value) for name, value in train_step(IMAGES).items()}
+
+
+def same(before, after):
+    """Which of the arrays are the same to the bit."""
+    return [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+
+
+def close(actual, expected, atol=2e-6):
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol)
+
+
+def test_patches_are_centred_on_the_hole_and_moved_inside_at_the_border():
+    rows, columns = np.indices((16, 20))
+    images = np.stack([np.stack([rows, columns], -1)] * 4).astype(np.float32)
+    holes = np.zeros((4, 16, 20, 1), np.float32)
+    holes[0, 5:9, 7:13] = 1  # centred at (7, 10)
+    holes[1, 0:3, 18:20] = 1  # at the upper right corner
+    holes[2, 15, 0] = holes[2, 11, 6] = 1  # two pixels; box 11..16, 0..7
+    expected = [(4, 7), (0, 14), (10, 0), (5, 7)]  # without a hole: the middle
+    for compiled in (False, True):
+        cut = tf.function(lambda x, m: phases.local_patches(x, m, 6), jit_compile=compiled)
+        patches = cut(images, holes).numpy()
+        assert patches.shape == (4, 6, 6, 2)
+        for n, (top, left) in enumerate(expected):
+            np.testing.assert_array_equal(
+                patches[n], images[n, top : top + 6, left : left + 6], err_msg=str(n)
+            )
+
+
+def test_phase_1_trains_the_completion_network_alone():
+    trainer = make_trainer()
+    others = trainer.discriminator.get_weights()
+    weights, statistics = trained(trainer.completion), moving(trainer.completion)
+    values = step(trainer, "completion")
+    assert set(values) == {"loss", "mse"}
+    assert values["loss"] == values["mse"]
+    assert all(same(others, trainer.discriminator.get_weights()))
+    assert not any(same(weights, trained(trainer.completion)))
+    assert not any(same(statistics, moving(trainer.completion)))
+    assert int(trainer.step) == 1
+
+
+def test_phase_2_trains_the_discriminators_alone():
+    trainer = make_trainer()
+    others = trainer.completion.get_weights()
+    weights, statistics = trained(trainer.discriminator), moving(trainer.discriminator)
+    assert set(step(trainer, "discriminator")) == {"discriminator"}
+    assert all(same(others, trainer.completion.get_weights()))
+    assert not any(same(weights, trained(trainer.discriminator)))
+    assert not any(same(statistics, moving(trainer.discriminator)))
+
+
+def test_phase_3_trains_both():
+    trainer = make_trainer()
+    networks_ = trainer.completion, trainer.discriminator
+    before = [trained(n) + moving(n) for n in networks_]
+    assert set(step(trainer, "joint")) == {"loss", "mse", "gan", "discriminator"}
+    for network, old in zip(networks_, before, strict=True):
+        assert not any(same(old, trained(network) + moving(network)))
+
+
+def test_the_mean_colour_is_that_of_the_images_and_is_not_trained():
+    trainer = make_trainer()
+    trainer.set_mean_color(IMAGES.numpy())
+    color = trainer.completion.get_layer("input").mean_color
+    expected = IMAGES.numpy().mean((0, 1, 2)) / 255
+    for phase in phases.PHASES:
+        step(trainer, phase)
+        np.testing.assert_allclose(color, expected, rtol=1e-6)
+
+
+def hand_computed_joint_step(trainer, alpha, minimax):
+    """New trained weights of both networks by one textbook step each ([1] Algorithm 1)."""
+    images = tf.cast(IMAGES, tf.float32) / 255
+    holes, other_holes = trainer._draw_holes(images)
+
+    def judge(x, m):
+        patches = phases.local_patches(x, m, SMALL.patch_size)
+        return trainer.discriminator({"images": x, "patches": patches}, training=True)
+
+    def descend(network, tape, loss):
+        gradients = tape.gradient(loss, network.trainable_variables)
+        return [v - RATE * g for v, g in zip(trained(network), gradients, strict=True)]
+
+    def complete():
+        completed = trainer.completion({"images": images, "masks": holes}, training=True)
+        return completed, tf.where(holes > 0, completed, images)
+
+    fake = tf.constant(complete()[1].numpy())
+    with tf.GradientTape() as tape:
+        loss = losses.discriminator_gan(judge(images, other_holes), judge(fake, holes))
+    new_discriminator = descend(trainer.discriminator, tape, loss)
+    for variable, value in zip(
+        trainer.discriminator.trainable_variables, new_discriminator, strict=True
+    ):
+        variable.assign(value)
+    with tf.GradientTape() as tape:
+        completed, pasted = complete()
+        loss = tf.reduce_mean((holes * (completed - images)) ** 2)
+        loss += alpha * losses.generator_gan(judge(pasted, holes), minimax)
+    return new_discriminator, descend(trainer.completion, tape, loss)
+
+
+@pytest.mark.parametrize(("alpha", "minimax"), [(0.0, False), (0.7, False), (0.7, True)])
+def test_a_joint_step_is_one_step_of_each_by_its_own_gradient(alpha, minimax):
+    discriminator, completion = hand_computed_joint_step(make_trainer(alpha), alpha, minimax)
+    trainer = make_trainer(alpha, minimax=minimax)
+    step(trainer, "joint")
+    close(trained(trainer.discriminator), discriminator)
+    close(trained(trainer.completion), completion)
+
+
+def test_alpha_weighs_the_completion_networks_adversarial_term_only():
+    results = []
+    for alpha in (0.0, 10.0):
+        trainer = make_trainer(alpha)
+        values = step(trainer, "joint")
+        assert values["loss"] == pytest.approx(values["mse"] + alpha * values["gan"], rel=1e-5)
+        results.append((trained(trainer.discriminator), trained(trainer.completion), values))
+    assert all(same(results[0][0], results[1][0]))
+    assert not any(same(results[0][1], results[1][1]))
+    assert results[0][2]["discriminator"] == results[1][2]["discriminator"]
+
+
+def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
+    def features(x):
+        return [x[:, ::2, ::2], 3 * x]
+
+    trainer = make_trainer(beta=0.25, features=features)
+    images = tf.cast(IMAGES, tf.float32) / 255
+    holes, _ = trainer._draw_holes(images)
+    completed = make_trainer().completion({"images": images, "masks": holes}, training=True)
+    difference = (tf.abs(completed - images) * holes).numpy()
+    expected = difference[:, ::2, ::2].mean() + 3 * difference.mean()
+    values = step(trainer, "completion")
+    assert values["perceptual"] == pytest.approx(expected, rel=1e-4)
+    assert values["loss"] == pytest.approx(values["mse"] + 0.25 * expected, rel=1e-4)
+    plain = make_trainer()
+    step(plain, "completion")
+    assert not any(same(trained(plain.completion), trained(trainer.completion)))
+    with pytest.raises(ValueError, match="feature extractor"):
+        make_trainer(beta=0.25)
+
+
+@pytest.mark.parametrize("phase", phases.PHASES)
+def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
+    eager, compiled = make_trainer(), make_trainer()
+    values = step(eager, phase)
+    assert step(compiled, phase, compiled=True) == pytest.approx(values, rel=1e-4)
+    for name in ("completion", "discriminator"):
+        # The gradients of a BatchNorm of few numbers amplify rounding.
+        close(getattr(compiled, name).get_weights(), getattr(eager, name).get_weights(), atol=2e-5)
+    assert int(compiled.step) == 1
+
+
+def test_mixed_precision_compiles_and_keeps_weights_and_losses_in_float32():
+    trainer = make_trainer(dtype="mixed_bfloat16")
+    before = [trained(n) for n in (trainer.completion, trainer.discriminator)]
+    values = step(trainer, "joint", compiled=True)
+    assert values == pytest.approx(step(make_trainer(), "joint"), rel=0.1)
+    for network, old in zip((trainer.completion, trainer.discriminator), before, strict=True):
+        assert {v.dtype for v in network.weights} == {"float32"}
+        assert not any(same(old, trained(network)))
+
+
+def test_holes_are_a_function_of_the_seed_and_the_step():
+    images = tf.zeros([4, 16, 16, 3])
+    trainer, other = make_trainer(), make_trainer()
+    fake, real = trainer._draw_holes(images)
+    np.testing.assert_array_equal(other._draw_holes(images)[0], fake)
+    assert (real != fake).numpy().any()
+    trainer.step.assign(1)
+    assert (trainer._draw_holes(images)[0] != fake).numpy().any()
+
+
+def test_metrics_are_means_until_reset():
+    trainer = make_trainer()
+    first = step(trainer, "completion")["mse"]
+    mean = step(trainer, "completion")["mse"]
+    trainer.reset_metrics()
+    third = step(trainer, "completion")["mse"]
+    repeated = make_trainer()
+    singles = []
+    for _ in range(3):
+        repeated.reset_metrics()
+        singles.append(step(repeated, "completion")["mse"])
+    assert [first, mean, third] == pytest.approx(
+        [singles[0], (singles[0] + singles[1]) / 2, singles[2]], rel=1e-5
+    )
+
+
+def test_progressive_steps_see_smaller_images_and_holes():
+    trainer, seen = make_trainer(), []
+    step_of_phase = trainer._completion_step
+
+    def spy(images, holes, other_holes):
+        seen.append((images.numpy(), holes.numpy()))
+        return step_of_phase(images, holes, other_holes)
+
+    trainer._completion_step = spy
+    step(trainer, "completion", shrink=2)
+    images, holes = seen[0]
+    whole = IMAGES.numpy() / np.float32(255)
+    means = whole.reshape(4, 8, 2, 8, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(images, means, atol=1e-6)
+    assert holes.shape == (4, 8, 8, 1)
+    widths = holes[..., 0].max(1).sum(1)
+    assert widths.min() >= 2
+    assert widths.max() <= 4
+    for phase in ("discriminator", "joint"):
+        with pytest.raises(ValueError, match="1/2"):
+            trainer.begin(phase, shrink=2)
+    with pytest.raises(ValueError, match="warmup"):
+        trainer.begin("warmup")
+
+
+def test_segments_take_up_the_stream_of_images_where_the_last_one_ended():
+    trainer, asked = make_trainer(), []
+    plan = phases.segments(trainer, lambda *args: asked.append(args), (10, 3, 5), 4, 6, 8)
+    assert [(s.name, s.steps) for s in plan] == [
+        ("completion_half_size", 6),
+        ("completion", 4),
+        ("discriminator", 3),
+        ("joint", 5),
+    ]
+    for segment, phase, shrink in zip(
+        plan, ("completion", "completion", "discriminator", "joint"), (2, 1, 1, 1), strict=True
+    ):
+        segment.begin()
+        assert (trainer.phase, trainer.shrink) == (phase, shrink)
+        segment.batches(0)
+    plan[2].batches(2)
+    assert asked == [(8, 0), (4, 48), (4, 64), (4, 76), (4, 72)]
+    assert [s.name for s in phases.segments(trainer, None, (2, 0, 1), 4, 5, 8)] == [
+        "completion_half_size",
+        "joint",
+    ]
+
+
+def test_samples_show_hole_output_completion_and_original(tmp_path):
+    trainer = make_trainer()
+    images = IMAGES.numpy()[:2]
+    trainer.sampler(images)(tmp_path / "a.png")
+    grid = image_files.read_image(tmp_path / "a.png")
+    pad = 2
+    assert grid.shape[0] in (2 * 16 + pad, 2 * 16 + 3 * pad)
+    assert grid.shape[1] in (4 * 16 + 3 * pad, 4 * 16 + 5 * pad)
+    margin = pad * (grid.shape[0] > 2 * 16 + pad)
+    cells = [grid[margin : margin + 16, margin + n * (16 + pad) :][:, :16] for n in range(4)]
+    hole, _, completed, original = (image_files.to_uint8(cell) for cell in cells)
+    np.testing.assert_array_equal(original, images[0])
+    missing = (hole == [255, 0, 255]).all(-1)
+    assert 4 * 4 <= missing.sum() <= 8 * 8
+    np.testing.assert_array_equal(completed[~missing], original[~missing])
+    assert (completed[missing] != original[missing]).any()
+
+
+def test_the_description_counts_parameters():
+    text = phases.describe(make_trainer())
+    trainer = make_trainer()
+    for network in (trainer.completion, trainer.discriminator):
+        assert f"{network.name}: {network.count_params():,} parameters" in text
