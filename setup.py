@@ -22,6 +22,8 @@ setup(
         "opencv-python>=4.10",
         "absl-py>=2.1",
         "matplotlib>=3.8",
+        # tensorflow-datasets imports it without asking for it.
+        "importlib_resources",
     ],
     extras_require={
         "test": ["pytest>=8", "scikit-image>=0.24", "ruff>=0.9"],

@@ -1,4 +1,4 @@
-"""Timing compiled graphs: each measurement in a process of its own, so that its memory is its own."""
+"""Timing compiled graphs, each in a process of its own, so that its memory is its own."""
 
 import multiprocessing
 import resource

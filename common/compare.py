@@ -531,7 +531,6 @@ def define_flags():
 def main():
     """Compares and writes the tables and the figure."""
     training_flags.required("models", "dataset", "output")
-    runtime.seed_everything(FLAGS.seed, FLAGS.deterministic)
     sources = parse_models(FLAGS.models)
     pictures = open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     if FLAGS.limit:

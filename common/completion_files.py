@@ -15,8 +15,8 @@ import pathlib
 import sys
 from collections.abc import Callable
 
+import keras
 import numpy as np
-import tqdm
 
 from common import blending, figures, masks
 from common.errors import InputError
@@ -196,16 +196,18 @@ def complete_files(pictures, masks_of, outputs, completer, method):
       How many were completed; each of the others has its line on stderr.
     """
     done = 0
-    jobs = list(zip(pictures, outputs, strict=True))
-    with tqdm.tqdm(jobs, unit="image", disable=len(jobs) < 2) as progress:
-        for index, (picture, output) in enumerate(progress):
-            try:
-                _complete_one(index, picture, masks_of, output, completer, method)
-                done += 1
-            except InputError as error:
-                named = str(error).startswith(picture.name)
-                text = str(error) if named else f"{picture.name}: {error}"
-                tqdm.tqdm.write(f"error: {text}", file=sys.stderr)
+    progress = keras.utils.Progbar(
+        len(pictures), unit_name="image", verbose=int(len(pictures) > 1)
+    )
+    for index, (picture, output) in enumerate(zip(pictures, outputs, strict=True)):
+        try:
+            _complete_one(index, picture, masks_of, output, completer, method)
+            done += 1
+        except InputError as error:
+            named = str(error).startswith(picture.name)
+            text = str(error) if named else f"{picture.name}: {error}"
+            print(f"\nerror: {text}", file=sys.stderr)
+        progress.update(index + 1)
     return done
 
 

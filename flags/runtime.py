@@ -8,19 +8,23 @@ FLAGS = flags.FLAGS
 
 
 def define():
-    """Defines the flags of this group."""
+    """Defines the flags that every command with a network has."""
     flags.DEFINE_enum(
         "precision",
         "auto",
         runtime.PRECISIONS,
         "Of the networks' products; auto: bfloat16 where the hardware multiplies it natively.",
     )
-    flags.DEFINE_enum("xla", "auto", runtime.SWITCH, "Compile with XLA; auto: on a GPU only.")
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**31 - 1)
+
+
+def define_training():
+    """Defines the flags of commands that train."""
+    flags.DEFINE_enum("xla", "auto", runtime.SWITCH, "Compile with XLA; auto: on a GPU only.")
     flags.DEFINE_bool("deterministic", False, "Forbid kernels whose result may vary (slower).")
 
 
 def settle():
-    """Seeds everything; returns (Keras dtype policy, whether to compile with XLA)."""
+    """For training: seeds everything; returns (Keras dtype policy, whether to use XLA)."""
     runtime.seed_everything(FLAGS.seed, FLAGS.deterministic)
     return runtime.choose_precision(FLAGS.precision), runtime.choose_xla(FLAGS.xla)

@@ -37,7 +37,6 @@ def define_flags():
 
 def main():
     """Completes every picture; returns 1 if one of them failed."""
-    runtime.seed_everything(FLAGS.seed, FLAGS.deterministic)
     pictures = completion_flags.pictures(SAMPLE)
     masks = completion_flags.masks_of(pictures)
     outputs = completion_flags.outputs(pictures, masks.paths)

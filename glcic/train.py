@@ -25,6 +25,7 @@ def define_flags():
     data_flags.define()
     data_flags.define_preparation()
     runtime_flags.define()
+    runtime_flags.define_training()
     mask_flags.define("rectangle")
     training_flags.define()
     glcic_flags.define_network(list(networks.ARCHITECTURES))
@@ -76,9 +77,9 @@ def main():
             FLAGS.dataset, prepare, batch_size, FLAGS.seed, first, FLAGS.split, FLAGS.data_dir
         )
 
+    first_images = next(iter(batches(phases.SAMPLES, 0).as_numpy_iterator()))
     run = training.RunDirectory(FLAGS.run_dir)
     run.settle_flags(settings, free=training_flags.FREE)
-    first_images = next(iter(batches(phases.SAMPLES, 0).as_numpy_iterator()))
     trainer.set_mean_color(next(iter(batches(1000, 0).as_numpy_iterator())))
     segments = phases.segments(
         trainer,

@@ -44,6 +44,7 @@ def full(name):
 
 
 def narrow(name="wang2020", **options):
+    keras.utils.set_random_seed(1)
     return networks.completion_network(networks.ARCHITECTURES[name], 1 / 16, **options)
 
 
@@ -185,6 +186,8 @@ def test_what_the_hole_hides_does_not_matter(training):
 
 def test_the_hole_is_filled_from_what_surrounds_it():
     network, batch = narrow(), inputs()
+    layer = network.get_layer("output")
+    layer.kernel.assign(layer.kernel * 1e3)  # untrained, the activations fade
     other = {**batch, "images": np.where(batch["masks"] > 0, batch["images"], 0.2)}
-    change = np.abs(network(batch) - network(other)) * batch["masks"]
-    assert change[batch["masks"][..., 0] > 0].min(0).max() > 0
+    change = np.abs(network(batch) - network(other)).max(-1)
+    assert change[batch["masks"][..., 0] > 0].min() > 0
