@@ -154,7 +154,7 @@ def open_pictures(dataset, split="test", data_dir=None):
     """
     if not datasets.is_folder(dataset):
         return _tfds_pictures(dataset, split, data_dir)
-    paths, root = image_files.list_images(dataset), _root(dataset)
+    paths, root = image_files.list_images(dataset), image_files.root_of(dataset)
 
     def read():
         for path in paths:
@@ -163,34 +163,11 @@ def open_pictures(dataset, split="test", data_dir=None):
     return Pictures(len(paths), read)
 
 
-def _root(source):
-    """The folder below which all files of a folder, file or pattern lie."""
-    place = pathlib.Path(source).expanduser()
-    if place.exists():
-        return place if place.is_dir() else place.parent
-    return pathlib.Path(*itertools.takewhile(lambda part: not set("*?[") & set(part), place.parts))
-
-
 def _tfds_pictures(name, split, data_dir):
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir or None)
-        builder.download_and_prepare()
-        examples = builder.as_dataset(split=split, shuffle_files=False)
-        count = builder.info.splits[split].num_examples
-    except Exception as error:  # tfds raises whatever the download or the name leads to
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InputError(
-            f"--dataset={name}: no folder here, and no tfds split '{split}' that can be had "
-            f"({reason})"
-        ) from error
-    if "image" not in examples.element_spec or not count:
-        raise InputError(f"--dataset={name}: its split '{split}' has no feature named image")
+    encoded, decode, count = datasets.tfds_images(name, split, data_dir)
 
     def read():
-        pixels = examples.map(lambda example: example["image"]).as_numpy_iterator()
-        for number, image in enumerate(pixels):
+        for number, image in enumerate(encoded.map(decode).as_numpy_iterator()):
             rgb = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
             yield f"{number:06d}", image_files.from_uint8(rgb, np.iinfo(rgb.dtype).max)
 

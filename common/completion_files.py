@@ -20,7 +20,7 @@ import numpy as np
 
 from common import blending, figures, masks
 from common.errors import InputError
-from common.images import list_images, read_image, read_mask, write_image
+from common.images import list_images, read_image, read_mask, root_of, write_image
 
 COLUMNS = ("original", "masked", "network output", "blended")
 
@@ -94,7 +94,7 @@ class MaskFiles:
         found = list_images(source)
         if pathlib.Path(source).expanduser().is_file():
             return cls(tuple(found) * len(pictures), resize)
-        root = _root(source)
+        root = root_of(source)
         by_place = {path.relative_to(root).with_suffix(""): path for path in found}
         stems = collections.Counter(path.stem for path in found)
         by_stem = {path.stem: path for path in found if stems[path.stem] == 1}
@@ -138,7 +138,7 @@ def find_pictures(source):
     Raises:
       InputError: there is none.
     """
-    root = _root(source)
+    root = root_of(source)
 
     def picture(path):
         return Picture(str(path), lambda: read_image(path), path.relative_to(root), path)
@@ -196,9 +196,7 @@ def complete_files(pictures, masks_of, outputs, completer, method):
       How many were completed; each of the others has its line on stderr.
     """
     done = 0
-    progress = keras.utils.Progbar(
-        len(pictures), unit_name="image", verbose=int(len(pictures) > 1)
-    )
+    progress = keras.utils.Progbar(len(pictures), unit_name="image", verbose=int(len(pictures) > 1))
     for index, (picture, output) in enumerate(zip(pictures, outputs, strict=True)):
         try:
             _complete_one(index, picture, masks_of, output, completer, method)
@@ -222,18 +220,3 @@ def _complete_one(index, picture, masks_of, output, completer, method):
     if output.figure:
         row = [image, figures.show_hole(image, mask), completed, blended]
         figures.save_comparison(output.figure, [row], COLUMNS)
-
-
-def _root(source):
-    """The folder below which the files of a source lie."""
-    place = pathlib.Path(source).expanduser()
-    if place.is_file():
-        return place.parent
-    if place.is_dir():
-        return place
-    fixed = []
-    for part in place.parent.parts:
-        if any(character in part for character in "*?["):
-            break
-        fixed.append(part)
-    return pathlib.Path(*fixed)

@@ -72,7 +72,44 @@ class Preparation:
 
 def is_folder(dataset):
     """Whether ``--dataset`` names files here rather than a tfds data set."""
-    return pathlib.Path(dataset).exists() or any(c in dataset for c in "*?[/\\.")
+    return pathlib.Path(dataset).exists() or any(c in dataset for c in "*?[") or dataset[0] in "./~"
+
+
+def tfds_images(name, split, data_dir=None):
+    """Opens the images of a tfds data set, still encoded.
+
+    Args:
+      name: of the data set, as tfds knows it.
+      split: its split.
+      data_dir: where tfds keeps its data; None is tfds's default.
+
+    Returns:
+      (tf.data.Dataset of encoded images, function that decodes one, their number).
+
+    Raises:
+      InputError: no such data set or split, or one without images.
+    """
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name, data_dir=data_dir or None)
+        builder.download_and_prepare()
+        if "image" not in builder.info.features:
+            raise InputError("its examples have no feature named image")
+        count = builder.info.splits[split].num_examples
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        encoded = builder.as_dataset(
+            split=split, decoders=tfds.decode.PartialDecoding({"image": True}, decoders=decoders)
+        ).map(lambda example: example["image"])
+    except Exception as error:  # tfds raises whatever the name or the download leads to
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(
+            f"--dataset={name}: no folder here, and no tfds split {split!r} that can be had "
+            f"({reason})"
+        ) from error
+    if not count:
+        raise InputError(f"--dataset={name}: its split {split!r} is empty")
+    return encoded, builder.info.features["image"].decode_example, count
 
 
 def _folder_stream(paths, seed, first):
@@ -97,26 +134,7 @@ def _tfds_stream(name, split, data_dir, seed, first):
 
     What is shuffled and skipped is the encoded pictures: 10,000 decoded ones may need gigabytes.
     """
-    try:
-        import tensorflow_datasets as tfds
-
-        builder = tfds.builder(name, data_dir=data_dir or None)
-        builder.download_and_prepare()
-        if "image" not in builder.info.features:
-            raise InputError("its examples have no feature named image")
-        feature = builder.info.features["image"]
-        count = builder.info.splits[split].num_examples
-        encoded = builder.as_dataset(
-            split=split,
-            decoders=tfds.decode.PartialDecoding(
-                {"image": True}, decoders={"image": tfds.decode.SkipDecoding()}
-            ),
-        ).map(lambda example: example["image"])
-    except Exception as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InputError(
-            f"--dataset={name}: no folder here, and no tfds data set that can be had ({reason})"
-        ) from error
+    encoded, decode, count = tfds_images(name, split, data_dir)
 
     def epochs():
         for epoch in itertools.count(first // count):
@@ -128,7 +146,7 @@ def _tfds_stream(name, split, data_dir, seed, first):
 
     return tf.data.Dataset.zip(
         tf.data.Dataset.from_generator(epochs, output_signature=encoded.element_spec).map(
-            feature.decode_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         ),
         tf.data.Dataset.range(first, 2**62),
     )

@@ -15,6 +15,7 @@ Writing is atomic: a reader sees the old file or the whole new one, never a part
 """
 
 import glob
+import itertools
 import os
 import pathlib
 import uuid
@@ -160,6 +161,14 @@ def list_images(source):
         reason = "no image in this folder" if place.is_dir() else "no such file, folder or pattern"
         raise InputError(f"{source}: {reason}; images end in {', '.join(IMAGE_SUFFIXES)}")
     return images
+
+
+def root_of(source):
+    """The folder below which all files of a file, folder or glob pattern lie."""
+    place = pathlib.Path(source).expanduser()
+    if place.exists():
+        return place if place.is_dir() else place.parent
+    return pathlib.Path(*itertools.takewhile(lambda part: not set("*?[") & set(part), place.parts))
 
 
 def to_uint8(image):
