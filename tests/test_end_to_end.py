@@ -1,0 +1,120 @@
+"""A stranger's whole way on real photographs: train, export, complete, compare."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from common import images
+from tests import commands
+
+SHORT = (
+    "--flagfile=flags/papers/wang2020.flags",
+    "--beta=0",
+    "--width=0.0625",
+    "--batch_size=2",
+    "--completion_steps=3",
+    "--progressive_steps=1",
+    "--discriminator_steps=2",
+    "--joint_steps=2",
+    "--log_every=1",
+    "--save_every=2",
+)
+
+
+@pytest.fixture(scope="module")
+def run(shared_data, tmp_path_factory):
+    """A finished training run on real faces."""
+    folder = tmp_path_factory.mktemp("run") / "wang"
+    result = commands.run(
+        "glcic.train",
+        *SHORT,
+        f"--dataset={shared_data}/celeba128/validation",
+        f"--run_dir={folder}",
+    )
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_a_run_directory_explains_itself(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 8))
+    assert [line["segment"] for line in lines] == (
+        ["completion_half_size"] + ["completion"] * 2 + ["discriminator"] * 2 + ["joint"] * 2
+    )
+    assert {"gan", "discriminator", "mse", "loss"} <= lines[-1].keys()
+    sample = images.read_image(run / "samples" / "0000007_joint.png")
+    assert sample.shape[0] > 8 * 128 and sample.std() > 0.1
+    assert (run / "saved_model" / "saved_model.pb").is_file()
+
+
+def test_a_finished_run_has_nothing_left_to_do(run):
+    before = (run / "metrics.jsonl").read_text()
+    arguments = dict(
+        line.partition("=")[::2] for line in (run / "flags.txt").read_text().splitlines()
+    )
+    result = commands.run(
+        "glcic.train", *SHORT, f"--dataset={arguments['--dataset']}", f"--run_dir={run}"
+    )
+    assert result.returncode == 0, result.stderr
+    assert (run / "metrics.jsonl").read_text() == before
+
+
+def test_flags_txt_is_a_flagfile(run):
+    result = commands.run("glcic.train", f"--flagfile={run}/flags.txt", "--dry_run")
+    assert result.returncode == 0, result.stderr
+    # run_dir and everything else comes from the file itself.
+    settings, _, counts = result.stdout.partition("completion: ")
+    assert settings == (run / "flags.txt").read_text()
+    assert "discriminator: " in counts and "trained" in counts
+
+
+def test_export_complete_and_compare(run, shared_data, tmp_path):
+    model = tmp_path / "model"
+    result = commands.run("glcic.export", f"--run_dir={run}", f"--output={model}")
+    assert result.returncode == 0, result.stderr
+
+    photos = shared_data / "photos"
+    mask = sorted((shared_data / "irregular_masks").glob("ratio20-30*"))[0]
+    result = commands.run(
+        "glcic.complete",
+        f"--input={photos}",
+        f"--mask={mask}",
+        "--resize_mask",
+        f"--model={model}",
+        f"--output={tmp_path}/completed",
+        "--blend=poisson",
+        "--figure",
+    )
+    assert result.returncode == 0, result.stderr
+    for path in sorted(photos.glob("*.png")):
+        photo = images.read_image(path)
+        completed = images.read_image(tmp_path / "completed" / path.name)
+        assert completed.shape == photo.shape
+        same = (completed == photo).all(-1).mean()
+        assert 0.6 < same < 0.95, "most of the picture is known, and the hole was filled"
+        assert (tmp_path / "completed" / f"{path.stem}_figure.png").is_file()
+
+    result = commands.run(
+        "common.compare",
+        f"--models=exported={model},run={run}",
+        f"--dataset={shared_data}/celeba128/test",
+        "--limit=6",
+        "--mask_kind=files",
+        f"--mask={shared_data}/irregular_masks/ratio40*",
+        "--precision=float32",
+        f"--output={tmp_path}/table",
+    )
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / "table" / "per_image.csv", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert list(rows[0]) == ["method", "image", "psnr", "ssim", "l1", "psnr_hole", "l1_hole"]
+    values = {
+        name: np.array([float(row["psnr"]) for row in rows if row["method"] == name])
+        for name in ("exported", "run")
+    }
+    assert len(values["run"]) == 6
+    # The run's own SavedModel and the exported checkpoint are the same weights.
+    np.testing.assert_allclose(values["exported"], values["run"], atol=1e-3)
+    assert (values["run"] > 5).all() and (values["run"] < 30).all()
