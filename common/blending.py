@@ -287,7 +287,7 @@ def _add(picture, completed, correction, where):
 
 
 def _in_large_crops(hole):
-    """The pixels of a bool hole [H, W] that `_blend_whole` would treat in crops above `MAX_CROP`."""
+    """The pixels of a bool hole [H, W] whose crop has more than `MAX_CROP` pixels."""
     large = np.zeros_like(hole)
     if hole.size > MAX_CROP:
         for crop, group in _regions(_grow(hole, _telea_reach(TELEA_RADIUS)), margin=0):

@@ -36,7 +36,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import runtime
-from common.errors import InputError
+from common.errors import InputError, reason
 from common.images import resize
 
 SHIPPED = "shipped:"
@@ -89,8 +89,7 @@ def load_model(source, precision="auto"):
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{folder}: the SavedModel cannot be read ({reason})") from error
+        raise InputError(f"{folder}: the SavedModel cannot be read ({reason(error)})") from error
     signature = _choose_signature(folder, loaded.signatures, precision)
     size = tuple(signature.structured_input_signature[1]["images"].shape[1:3])
     return Model(
@@ -134,8 +133,8 @@ def _find_shipped(source):
         folder = pathlib.Path(place, "shipped")
         if tf.saved_model.contains_saved_model(str(folder)):
             return folder
-    reason = "it comes without a model" if spec else "there is no such package"
-    raise InputError(f"{source}: {reason}; give the folder of a SavedModel")
+    why = "it comes without a model" if spec else "there is no such package"
+    raise InputError(f"{source}: {why}; give the folder of a SavedModel")
 
 
 def _read_settings(folder):

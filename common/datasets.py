@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import images as image_files
-from common.errors import InputError
+from common.errors import InputError, reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +102,9 @@ def tfds_images(name, split, data_dir=None):
             split=split, decoders=tfds.decode.PartialDecoding({"image": True}, decoders=decoders)
         ).map(lambda example: example["image"])
     except Exception as error:  # tfds raises whatever the name or the download leads to
-        reason = str(error).strip().split("\n", 1)[0]
         raise InputError(
             f"--dataset={name}: no folder here, and no tfds split {split!r} that can be had "
-            f"({reason})"
+            f"({reason(error)})"
         ) from error
     if not count:
         raise InputError(f"--dataset={name}: its split {split!r} is empty")

@@ -6,3 +6,10 @@ class InputError(Exception):
 
     Library code raises it; a command prints it without a traceback and exits with 1.
     """
+
+
+def reason(error):
+    """What an exception says, as part of a line: without TensorFlow's node names and stack."""
+    text = str(getattr(error, "message", None) or getattr(error, "strerror", None) or error)
+    text = text.strip().split("\n", 1)[0]
+    return text.rpartition("}} ")[2].partition(" [Op:")[0] or type(error).__name__

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
-from common.errors import InputError
+from common.errors import InputError, reason
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
@@ -36,18 +36,18 @@ def choose_precision(choice="auto"):
       A Keras dtype policy, "float32" or "mixed_bfloat16". Says on the log what and why.
     """
     if choice != "auto":
-        policy, reason = {"bfloat16": "mixed_bfloat16"}.get(choice, choice), "as asked"
+        policy, why = {"bfloat16": "mixed_bfloat16"}.get(choice, choice), "as asked"
     elif gpus := tf.config.list_physical_devices("GPU"):
         capability = tf.config.experimental.get_device_details(gpus[0]).get(
             "compute_capability", (0, 0)
         )
         policy = "mixed_bfloat16" if capability >= (8, 0) else "float32"
-        reason = f"the GPU's compute capability is {capability[0]}.{capability[1]}"
+        why = f"the GPU's compute capability is {capability[0]}.{capability[1]}"
     else:
         native = [flag for flag in _CPU_BFLOAT16 if flag in _cpu_flags()]
         policy = "mixed_bfloat16" if native else "float32"
-        reason = f"the CPU has {native[0] if native else 'no native bfloat16 product'}"
-    logging.info("precision: %s (%s)", policy, reason)
+        why = f"the CPU has {native[0] if native else 'no native bfloat16 product'}"
+    logging.info("precision: %s (%s)", policy, why)
     return policy
 
 
@@ -58,8 +58,8 @@ def choose_xla(choice="auto"):
     """
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     compile_it = {"on": True, "off": False}.get(choice, on_gpu)
-    reason = "as asked" if choice != "auto" else "GPU" if on_gpu else "CPU: oneDNN is faster"
-    logging.info("XLA: %s (%s)", "on" if compile_it else "off", reason)
+    why = "as asked" if choice != "auto" else "GPU" if on_gpu else "CPU: oneDNN is faster"
+    logging.info("XLA: %s (%s)", "on" if compile_it else "off", why)
     return compile_it
 
 
@@ -95,12 +95,8 @@ class Interruption:
 
 
 def _one_line(error):
-    """What the user needs of an error that TensorFlow wrapped around ours, in one line."""
-    text = str(getattr(error, "message", None) or error).strip()
-    marker = "InputError: "
-    if marker in text:
-        text = text.split(marker, 1)[1]
-    return text.split("\n", 1)[0]
+    """What the user needs of an error of ours, also if TensorFlow wrapped another one around it."""
+    return reason(error).rpartition("InputError: ")[2]
 
 
 def _is_input_error(error):
@@ -139,7 +135,7 @@ def run(main):
         for flag in defined if module.startswith("flags.") else ():
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     logging.set_verbosity(logging.INFO)
-    logging.get_absl_logger().addFilter(lambda record: "tensorflow" not in record.pathname)
+    logging.get_absl_handler().addFilter(lambda record: "tensorflow" not in record.pathname)
     app.run(guarded)
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import shutil
 import time
 from collections.abc import Callable
 
@@ -20,7 +21,7 @@ import tensorflow as tf
 from absl import logging
 
 from common import images as image_files
-from common.errors import InputError
+from common.errors import InputError, reason
 from common.runtime import Interruption
 
 
@@ -213,10 +214,10 @@ class _Supervisor(keras.callbacks.Callback):
         try:
             self.manager.save(checkpoint_number=self.step)
         except (tf.errors.OpError, OSError) as error:
-            reason = str(error).split("\n", 1)[0]
+            shutil.rmtree(self.run.checkpoints / f"ckpt-{self.step}_temp", ignore_errors=True)
             raise InputError(
-                f"{self.run.checkpoints}: the checkpoint of step {self.step} could not be "
-                f"written ({reason}); earlier ones are untouched. Free space and start again"
+                f"{self.run.checkpoints}: the checkpoint of step {self.step} could not be written "
+                f"({reason(error)}); earlier ones are untouched. Free space and start again"
             ) from error
 
 
@@ -259,7 +260,7 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise InputError(
                 f"{manager.latest_checkpoint} does not fit this run "
-                f"({str(error).splitlines()[0]}); take a new --run_dir"
+                f"({reason(error)}); take a new --run_dir"
             ) from error
         logging.info("going on from step %d (%s)", int(model.step), manager.latest_checkpoint)
     run.forget_after(int(model.step))
@@ -279,13 +280,17 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
             supervisor = _Supervisor(
                 run, schedule, segment, int(model.step), start, manager, sample, interruption
             )
-            model.fit(
-                segment.batches(done),
-                steps_per_epoch=segment.steps - done,
-                shuffle=False,  # the data comes in its order
-                verbose=0,
-                callbacks=[supervisor],
-            )
+            try:
+                model.fit(
+                    segment.batches(done),
+                    steps_per_epoch=segment.steps - done,
+                    shuffle=False,  # the data comes in its order
+                    verbose=0,
+                    callbacks=[supervisor],
+                )
+            except (InputError, tf.errors.OpError):
+                print(flush=True)  # the message is not to end up in the progress bar
+                raise
     if interruption.requested:
         logging.info("stopped at step %d; start the same command again to go on", int(model.step))
     return int(model.step) == sum(segment.steps for segment in segments)

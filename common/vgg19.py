@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.errors import InputError
+from common.errors import InputError, reason
 
 # relu1_1, relu2_1 and relu3_1 of Wang & Wang 2020, Section 3: Keras's layers end in their ReLU.
 WANG2020_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1")
@@ -52,8 +52,9 @@ def _load_file(vgg, needed, path):
         for name in needed:
             vgg.get_layer(name).set_weights(weights[name])
     except Exception as error:  # NumPy, h5py and Keras raise a dozen types for a broken file
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"--vgg19_weights: {path} holds no VGG19 weights ({reason})") from error
+        raise InputError(
+            f"--vgg19_weights: {path} holds no VGG19 weights ({reason(error)})"
+        ) from error
 
 
 def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32"):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import flags
 
 from common import export, runtime, training
-from common.errors import InputError
+from common.errors import InputError, reason
 from flags import export as export_flags
 from flags import training as training_flags
 from glcic import inference, networks
@@ -59,8 +59,9 @@ def restore(run, step=0):
         reader = tf.train.Checkpoint(completion=network).restore(checkpoint)
         reader.assert_existing_objects_matched().expect_partial()
     except (KeyError, ValueError, AssertionError, tf.errors.OpError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"{checkpoint} holds no GLCIC completion network ({reason})") from error
+        raise InputError(
+            f"{checkpoint} holds no GLCIC completion network ({reason(error)})"
+        ) from error
     return network, name
 
 
