@@ -36,13 +36,14 @@ The clone works on 8-bit values and truncates them: inside the hole expect error
 
 Telea and the clone together take some 200 bytes and the clone 0.4 microseconds per pixel of a
 crop, mirrors included. Holes whose crop (with the holes nearby) has more than `MAX_CROP` pixels
-are therefore blended in two steps, which hold for each other's pixels as known:
+are therefore blended in two steps:
 
-* Their thin parts, scratches and scattered pixels, at full resolution in overlapping tiles: known
-  pixels are near, so that what lies beyond a tile does not matter.
-* Their thick parts in a shrunk picture, of which only the *correction* is enlarged, that is, the
-  blended picture minus the completion. It is harmonic, hence smooth; the detail is the
-  completion's. Known and missing pixels are averaged apart.
+* First their thin parts, scratches and scattered pixels, at full resolution in overlapping tiles:
+  known pixels are near, so that what lies beyond a tile does not matter.
+* Then their thick parts, the thin ones being known now. If the crop is still too large, a shrunk
+  picture is blended and only the *correction* enlarged, that is, the blended picture minus the
+  completion: it is harmonic, hence smooth, and the detail remains the completion's. Known and
+  missing pixels are averaged apart.
 
 [1] Iizuka, Simo-Serra, Ishikawa: Globally and Locally Consistent Image Completion, SIGGRAPH 2017.
 [2] Telea: An Image Inpainting Technique Based on the Fast Marching Method, JGT 2004.
@@ -50,6 +51,7 @@ are therefore blended in two steps, which hold for each other's pixels as known:
 """
 
 import itertools
+from concurrent import futures
 
 import cv2
 import numpy as np
@@ -160,7 +162,7 @@ def blend(image, completed, mask, method):
 
     Returns:
       float32 [H, W, 3] that equals `image` bit for bit wherever the mask is 0, and `completed`
-      where nothing at all is known.
+      where nothing at all is known. Besides this and its inputs it takes less than 1 GiB.
 
     Raises:
       InputError: an unknown method, shapes that do not match, or a mask with other values than 0
@@ -328,10 +330,12 @@ def _telea16(image, hole, radius):
     """
     levels = np.rint(np.clip(image, 0, 1) * np.float32(65535)).astype(np.uint16)
     missing = hole.astype(np.uint8)
-    channels = [
-        cv2.inpaint(channel, missing, float(radius), cv2.INPAINT_TELEA)
-        for channel in cv2.split(levels)
-    ]
+
+    def inpaint(channel):
+        return cv2.inpaint(channel, missing, float(radius), cv2.INPAINT_TELEA)
+
+    with futures.ThreadPoolExecutor(3) as pool:  # OpenCV itself uses one core here
+        channels = tuple(pool.map(inpaint, cv2.split(levels)))
     return from_uint8(cv2.merge(channels), levels=65535)
 
 

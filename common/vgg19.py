@@ -78,7 +78,7 @@ def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32
         )
     except Exception as error:
         raise InputError(
-            f"VGG19's ImageNet weights could not be downloaded ({error}); "
+            f"VGG19's ImageNet weights could not be downloaded ({reason(error)}); "
             "name a file with --vgg19_weights=FILE, or set --beta=0"
         ) from error
     inner = keras.Model(vgg.inputs[0], [vgg.get_layer(name).output for name in layers])

@@ -40,7 +40,10 @@ def build_trainer(architecture, policy, mask_spec):
         mask_spec,
         architecture.patch_size,
         phases.Weights(FLAGS.alpha, FLAGS.beta, FLAGS.gan == "minimax"),
-        vgg19.feature_extractor(FLAGS.vgg19_weights, dtype=policy) if FLAGS.beta else None,
+        # A dry run needs no weights, and so no download.
+        vgg19.feature_extractor(None if FLAGS.dry_run else FLAGS.vgg19_weights, dtype=policy)
+        if FLAGS.beta
+        else None,
         FLAGS.seed,
     )
     decay = FLAGS.decay == "cosine"

@@ -63,10 +63,10 @@ CASES = {
     ),
     "train: run directory is a file": (TRAIN[:2], ("--run_dir={}/text.txt",), "text.txt"),
     "train: no weights for the perceptual loss": (
-        TRAIN, ("--beta=0.1", "--vgg19_weights={}/none.npz"), "none.npz",
+        TRAIN[:-1], ("--beta=0.1", "--vgg19_weights={}/none.npz"), "none.npz",
     ),
     "train: broken weights": (
-        TRAIN, ("--beta=0.1", "--vgg19_weights={}/text.txt"), "text.txt",
+        TRAIN[:-1], ("--beta=0.1", "--vgg19_weights={}/text.txt"), "text.txt",
     ),
     "train: sides the wrong way round": (TRAIN, ("--hole_min=70", "--hole_max=60"), "--hole_min"),
     "train: smaller than the network": (TRAIN, ("--resize_min=64",), "--resize_min"),
