@@ -21,7 +21,7 @@ def define(model):
         "model", model, "SavedModel, run directory, or shipped:PACKAGE for a package's own."
     )
     flags.DEFINE_enum(
-        "blend", "telea_poisson", blending.BLEND_METHODS, "How the hole is blended in."
+        "blend", "poisson", blending.BLEND_METHODS, "How the hole is blended in."
     )
     flags.DEFINE_enum("format", "png", ["png", "same"], "Of the results; same: as the input.")
     flags.DEFINE_bool(
