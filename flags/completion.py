@@ -20,9 +20,7 @@ def define(model):
     flags.DEFINE_string(
         "model", model, "SavedModel, run directory, or shipped:PACKAGE for a package's own."
     )
-    flags.DEFINE_enum(
-        "blend", "poisson", blending.BLEND_METHODS, "How the hole is blended in."
-    )
+    flags.DEFINE_enum("blend", "poisson", blending.BLEND_METHODS, "How the hole is blended in.")
     flags.DEFINE_enum("format", "png", ["png", "same"], "Of the results; same: as the input.")
     flags.DEFINE_bool(
         "figure", None, "Also draw the steps side by side; default: without --input only."
