@@ -36,7 +36,6 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from absl import flags, logging
 
@@ -521,7 +520,7 @@ def main():
     stream = batches(pictures, spec_of_size, FLAGS.seed, FLAGS.batch_size)
     progress = None
     if pictures.count > PROGRESS_FROM:
-        progress = keras.utils.Progbar(pictures.count, unit_name="image").update
+        progress = runtime.progress_bar(pictures.count, "image")
     scores, rows = compare(methods, stream, FLAGS.blend, FLAGS.figure_images, progress)
     print(save(FLAGS.output, scores, rows, list(methods)))
     logging.info("tables and figure: %s", FLAGS.output)

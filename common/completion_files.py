@@ -15,10 +15,9 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
-from common import blending, figures, masks
+from common import blending, figures, masks, runtime
 from common.errors import InputError
 from common.images import list_images, read_image, read_mask, root_of, write_image
 
@@ -196,7 +195,7 @@ def complete_files(pictures, masks_of, outputs, completer, method):
       How many were completed; each of the others has its line on stderr.
     """
     done = 0
-    progress = keras.utils.Progbar(len(pictures), unit_name="image", verbose=int(len(pictures) > 1))
+    progress = runtime.progress_bar(len(pictures), "image", verbose=int(len(pictures) > 1))
     for index, (picture, output) in enumerate(zip(pictures, outputs, strict=True)):
         try:
             _complete_one(index, picture, masks_of, output, completer, method)
@@ -205,7 +204,7 @@ def complete_files(pictures, masks_of, outputs, completer, method):
             named = str(error).startswith(picture.name)
             text = str(error) if named else f"{picture.name}: {error}"
             print(f"\nerror: {text}", file=sys.stderr)
-        progress.update(index + 1)
+        progress(index + 1)
     return done
 
 

@@ -1,5 +1,6 @@
 """What a command settles before it starts: precision, XLA, seeds, and how errors are shown."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -68,6 +69,26 @@ def seed_everything(seed, deterministic=False):
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def progress_bar(total, unit, **options):
+    """Keras's progress bar, on stderr: stdout is for results.
+
+    Args:
+      total: how many there are.
+      unit: of what.
+      **options: of ``keras.utils.Progbar``.
+
+    Returns:
+      Its ``update``: a function of how many are done and, optionally, [(name, value)] to show.
+    """
+    bar = keras.utils.Progbar(total, unit_name=unit, **options)
+
+    def update(*arguments):
+        with contextlib.redirect_stdout(sys.stderr):
+            bar.update(*arguments)
+
+    return update
 
 
 class Interruption:

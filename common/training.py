@@ -12,6 +12,7 @@ import json
 import math
 import pathlib
 import shutil
+import sys
 import time
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ from absl import logging
 
 from common import images as image_files
 from common.errors import InputError, reason
-from common.runtime import Interruption
+from common.runtime import Interruption, progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,13 +165,13 @@ class _Supervisor(keras.callbacks.Callback):
         self.step, self.first, self.last = first, first, last
         self.manager, self.sample, self.interruption = manager, sample, interruption
         self.board = _summary_writer(run.path / "tensorboard")
-        self.bar = keras.utils.Progbar(last - first, unit_name="step", interval=1)
+        self.progress = progress_bar(last - first, "step", interval=1)
         self.began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         values = {name: float(value) for name, value in (logs or {}).items()}
-        self.bar.update(self.step - self.first, list(values.items()))
+        self.progress(self.step - self.first, list(values.items()))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             self._stop(bad[0])
@@ -289,7 +290,7 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
                     callbacks=[supervisor],
                 )
             except (InputError, tf.errors.OpError):
-                print(flush=True)  # the message is not to end up in the progress bar
+                print(file=sys.stderr)  # the message is not to end up in the progress bar
                 raise
     if interruption.requested:
         logging.info("stopped at step %d; start the same command again to go on", int(model.step))
