@@ -1,7 +1,7 @@
 """The networks of GLCIC, as tables that mirror the papers'.
 
 [1] S. Iizuka, E. Simo-Serra, H. Ishikawa. Globally and Locally Consistent Image Completion.
-    ACM TOG 36(4), 2017. Tables 1 and 2; Section 5.3 for the CelebA variant.
+    ACM TOG 36(4), 2017. Tables 1 and 2.
 [2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
 
 Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1 = missing.
@@ -84,7 +84,8 @@ ARCHITECTURES = {
         global_outputs=(64, 128, 256, 512, 512, 512),
         local_outputs=(64, 128, 256, 512, 512),
     ),
-    # [1] Section 5.3: CelebA at 160 px with 96 px patches; one global convolution fewer.
+    # [1]'s CelebA model has the same layers at the size of the aligned faces (178x218): 160 px
+    # images and 96 px patches, and one global convolution fewer, as ports of it have.
     "iizuka2017_celeba": Architecture(
         completion=IIZUKA2017_COMPLETION,
         output="sigmoid",
