@@ -156,6 +156,7 @@ def run(main):
         for flag in defined if module.startswith("flags.") else ():
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     logging.set_verbosity(logging.INFO)
+    tf.get_logger().setLevel("WARNING")
     logging.get_absl_handler().addFilter(lambda record: "tensorflow" not in record.pathname)
     app.run(guarded)
 
