@@ -141,6 +141,10 @@ class RunDirectory:
             raise InputError(f"{self.checkpoints}: no checkpoint{wanted}")
         return paths[-1]
 
+    def has_checkpoint(self):
+        """Whether there is something to go on from."""
+        return tf.train.latest_checkpoint(str(self.checkpoints)) is not None
+
     def forget_after(self, step):
         """Drops logged lines after ``step``: the steps that a killed run must repeat."""
         if not self.metrics.exists():

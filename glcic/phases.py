@@ -223,9 +223,9 @@ class Trainer(keras.Model):
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 
-    def set_mean_color(self, images):
-        """Sets the input layer's mean colour to that of uint8 images [N, H, W, 3]."""
-        self.completion.get_layer("input").mean_color.assign(images.mean((0, 1, 2)) / 255)
+    def set_mean_color(self, color):
+        """Sets the input layer's mean colour, RGB [3] in [0, 1], to the training set's."""
+        self.completion.get_layer("input").mean_color.assign(color)
 
     def sampler(self, images):
         """A function that writes a grid of fixed images and holes to a path.

@@ -83,7 +83,12 @@ def main():
     first_images = next(iter(batches(phases.SAMPLES, 0).as_numpy_iterator()))
     run = training.RunDirectory(FLAGS.run_dir)
     run.settle_flags(settings, free=training_flags.FREE)
-    trainer.set_mean_color(next(iter(batches(1000, 0).as_numpy_iterator())))
+    if not run.has_checkpoint():  # a checkpoint brings its own
+        trainer.set_mean_color(
+            datasets.mean_color(
+                FLAGS.dataset, prepare, FLAGS.seed, split=FLAGS.split, data_dir=FLAGS.data_dir
+            )
+        )
     segments = phases.segments(
         trainer,
         batches,
