@@ -76,3 +76,92 @@ class BatchNorm(keras.layers.BatchNormalization):
         """The constructor's arguments; momentum and epsilon are fixed."""
         config = super().get_config()
         return {key: config[key] for key in ("name", "trainable", "dtype")}
+
+
+class ImageLayerNorm(keras.layers.Layer):
+    """Layer normalization of [B, H, W, C] over H, W and C, with a scale and offset per channel.
+
+    As the authors' code of Gulrajani 2017 has it: an image's normalization does not depend on the
+    others in its batch, which the gradient penalty takes for granted. Computed in float32.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.epsilon = 1e-5
+
+    def build(self, input_shape):
+        """Makes scale and offset, [C]."""
+        shape = (input_shape[-1],)
+        self.gamma = self.add_weight(
+            name="gamma", shape=shape, initializer="ones", autocast=False
+        )
+        self.beta = self.add_weight(
+            name="beta", shape=shape, initializer="zeros", autocast=False
+        )
+
+    def call(self, inputs):
+        """Normalizes; returns the shape and type of ``inputs``."""
+        x = tf.cast(inputs, tf.float32)
+        mean, variance = tf.nn.moments(x, axes=[1, 2, 3], keepdims=True)
+        x = (x - mean) * tf.math.rsqrt(variance + self.epsilon)
+        return tf.cast(x * self.gamma.value + self.beta.value, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape
+
+
+class UnitRange(keras.layers.Layer):
+    """The last activation, in float32 and shifted to [0, 1]: sigmoid(x) or (tanh(x) + 1) / 2."""
+
+    def __init__(self, activation, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.activation = activation
+
+    def call(self, inputs):
+        """[B, H, W, 3] logits -> [B, H, W, 3] in [0, 1]."""
+        if self.activation == "sigmoid":
+            return tf.sigmoid(inputs)
+        return (tf.tanh(inputs) + 1) / 2
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"name": self.name, "activation": self.activation}
+
+
+class SymmetricRange(keras.layers.Layer):
+    """[0, 1] to [-1, 1], in float32."""
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, inputs):
+        """2x - 1."""
+        return 2 * inputs - 1
+
+    def compute_output_shape(self, input_shape):
+        """Unchanged."""
+        return input_shape
+
+
+class DamagedImage(keras.layers.Layer):
+    """Images in [0, 1] and masks to four channels: 2x - 1, zero in the hole, and the mask.
+
+    What the image holds in the hole is dropped, even if it is not a number.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, inputs):
+        """{"images": [B, H, W, 3], "masks": [B, H, W, 1]} -> [B, H, W, 4]."""
+        images, masks = inputs["images"], inputs["masks"]
+        return tf.concat([tf.where(masks > 0.5, 0.0, 2 * images - 1), masks], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """The images' shape with four channels."""
+        return (*input_shape["images"][:-1], 4)

@@ -3,6 +3,8 @@
 [1] Iizuka 2017, Globally and Locally Consistent Image Completion, eq. (2)-(4).
 [2] Wang & Wang 2020, 基于生成对抗网络的图像修复算法, eq. (1)-(4).
 [3] Goodfellow 2014, Generative Adversarial Networks, Section 3.
+[4] Arjovsky 2017, Wasserstein GAN, eq. (2) and Algorithm 1.
+[5] Gulrajani 2017, Improved Training of Wasserstein GANs, eq. (3) and Algorithm 1.
 """
 
 import tensorflow as tf
@@ -66,3 +68,46 @@ def generator_gan(fake_logits, minimax=False):
     if minimax:
         return -_cross_entropy(fake_logits, 0.0)
     return _cross_entropy(fake_logits, 1.0)
+
+
+def wasserstein_critic(real_scores, fake_scores):
+    """``E f(G(z)) - E f(x)``, which the critic minimizes ([4] Algorithm 1, lines 5-6).
+
+    Its negative estimates the Wasserstein distance, up to the critic's Lipschitz constant.
+
+    Args:
+      real_scores: [B, 1], f of real images.
+      fake_scores: [B, 1], f of generated images.
+    """
+    return tf.reduce_mean(fake_scores) - tf.reduce_mean(real_scores)
+
+
+def wasserstein_generator(fake_scores):
+    """``-E f(G(z))``, which the generator minimizes ([4] Algorithm 1, line 10).
+
+    Args:
+      fake_scores: [B, 1], f of generated images.
+    """
+    return -tf.reduce_mean(fake_scores)
+
+
+def gradient_penalty(critic, real, fake, epsilon):
+    """``E (||grad f(x')|| - 1)^2`` at ``x' = epsilon x + (1 - epsilon) G(z)`` ([5] eq. 3).
+
+    Lambda is the caller's. The norm is over the pixels of an image; images are in [-1, 1] there, so
+    a gradient with respect to images in [0, 1] is halved.
+
+    Args:
+      critic: a function from images [B, H, W, 3] in [0, 1] to scores [B, 1].
+      real: [B, H, W, 3].
+      fake: [B, H, W, 3].
+      epsilon: [B, 1, 1, 1], uniform in [0, 1], one for each image.
+    """
+    between = epsilon * real + (1 - epsilon) * fake
+    with tf.GradientTape() as tape:
+        tape.watch(between)
+        scores = critic(between)
+    gradients = tf.cast(tape.gradient(scores, between), tf.float32) / 2
+    # Without the constant, the root's gradient at zero is not a number.
+    norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3]) + 1e-12)
+    return tf.reduce_mean(tf.square(norms - 1))

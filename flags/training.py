@@ -8,7 +8,14 @@ from common.errors import InputError
 FLAGS = flags.FLAGS
 
 # The modules whose flags make up a run's flags.txt.
-GROUPS = ("flags.data", "flags.runtime", "flags.masks", "flags.training", "flags.glcic")
+GROUPS = (
+    "flags.data",
+    "flags.runtime",
+    "flags.masks",
+    "flags.training",
+    "flags.glcic",
+    "flags.wgan",
+)
 
 # May change between two starts of one run: they do not change what is trained.
 FREE = (
@@ -23,16 +30,16 @@ FREE = (
 )
 
 
-def define():
-    """Defines the flags of this group."""
+def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
+    """Defines the flags of this group; the arguments are defaults."""
     flags.DEFINE_string("run_dir", None, "Folder of the run; an existing one is resumed.")
-    flags.DEFINE_integer("batch_size", 96, "Images in a step.", lower_bound=1)
-    flags.DEFINE_enum("optimizer", "adadelta", ["adadelta", "adam"], "Of every network.")
-    flags.DEFINE_float("learning_rate", 1.0, "Peak learning rate.", lower_bound=0.0)
+    flags.DEFINE_integer("batch_size", batch_size, "Images in a step.", lower_bound=1)
+    flags.DEFINE_enum("optimizer", optimizer, training.OPTIMIZERS, "Of every network.")
+    flags.DEFINE_float("learning_rate", learning_rate, "Peak learning rate.", lower_bound=0.0)
     flags.DEFINE_float(
         "discriminator_learning_rate",
         0.0,
-        "Of the discriminators; 0: learning_rate.",
+        "Of discriminators and critics; 0: learning_rate.",
         lower_bound=0.0,
     )
     flags.DEFINE_enum(

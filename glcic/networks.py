@@ -139,28 +139,6 @@ class CompletionInput(keras.layers.Layer):
         return (*input_shape["images"][:-1], 4)
 
 
-class UnitRange(keras.layers.Layer):
-    """The last activation, in float32 and shifted to [0, 1]: sigmoid(x) or (tanh(x) + 1) / 2."""
-
-    def __init__(self, activation, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-        self.activation = activation
-
-    def call(self, inputs):
-        """[B, H, W, 3] logits -> [B, H, W, 3] in [0, 1]."""
-        if self.activation == "sigmoid":
-            return tf.sigmoid(inputs)
-        return (tf.tanh(inputs) + 1) / 2
-
-    def compute_output_shape(self, input_shape):
-        """Unchanged."""
-        return input_shape
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {"name": self.name, "activation": self.activation}
-
-
 def _scaled(outputs, width):
     return max(1, round(outputs * width))
 
@@ -197,7 +175,7 @@ def completion_network(architecture, width=1.0, dtype="float32"):
         x = layers.BatchNorm(name=f"norm{n}", dtype=dtype)(layer(x))
         x = keras.layers.ReLU(name=f"relu{n}", dtype=dtype)(x)
     x = layers.SymmetricConv2D(last.outputs, last.kernel, name="output", dtype=dtype)(x)
-    x = UnitRange(architecture.output, name="unit_range")(x)
+    x = layers.UnitRange(architecture.output, name="unit_range")(x)
     return keras.Model(inputs, x, name="completion")
 
 

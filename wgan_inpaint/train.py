@@ -1,0 +1,114 @@
+"""Trains the generator of latent search, its critic and its encoder.
+
+    python -m wgan_inpaint.train --flagfile=flags/papers/arjovsky2017.flags --dataset=FOLDER \\
+        --run_dir=RUN
+
+Start the same command again to go on after any interruption.
+"""
+
+import sys
+
+from absl import flags
+
+from common import datasets, runtime, training
+from flags import data as data_flags
+from flags import masks as mask_flags
+from flags import runtime as runtime_flags
+from flags import training as training_flags
+from flags import wgan as wgan_flags
+from wgan_inpaint import adversarial
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines this command's flags."""
+    data_flags.define()
+    data_flags.define_preparation()
+    runtime_flags.define()
+    runtime_flags.define_training()
+    mask_flags.define("center,rectangle,pattern,pixels,half")
+    training_flags.define(batch_size=64, optimizer="rmsprop", learning_rate=5e-5)
+    wgan_flags.define_network()
+    wgan_flags.define_adversarial()
+
+
+def build_trainer(objective, policy, steps):
+    """The networks, losses and optimizers that the flags describe.
+
+    Args:
+      objective: an ``adversarial.Objective``.
+      policy: Keras dtype policy.
+      steps: of the adversarial phase, for the decay of the learning rate.
+    """
+    size = int(FLAGS.image_size)
+    trainer = adversarial.Trainer(
+        wgan_flags.architecture(),
+        objective,
+        mask_flags.spec(size, size),
+        FLAGS.averaging,
+        policy,
+        FLAGS.seed,
+    )
+    decay = FLAGS.decay == "cosine"
+    betas = {"beta_1": FLAGS.beta_1, "beta_2": FLAGS.beta_2}
+    trainer.compile(
+        training.optimizer(
+            FLAGS.optimizer,
+            FLAGS.learning_rate,
+            decay_steps=decay * FLAGS.generator_steps,
+            **betas,
+        ),
+        training.optimizer(
+            FLAGS.optimizer,
+            FLAGS.discriminator_learning_rate or FLAGS.learning_rate,
+            decay_steps=decay * steps,
+            **betas,
+        ),
+        training.optimizer("adam", FLAGS.encoder_learning_rate, decay_steps=FLAGS.encoder_steps),
+    )
+    return trainer
+
+
+def main():
+    """Trains, then exports the SavedModel."""
+    training_flags.required("dataset", "run_dir")
+    policy, jit_compile = runtime_flags.settle()
+    prepare = data_flags.preparation(int(FLAGS.image_size))
+    objective = wgan_flags.objective()
+    steps = objective.total_steps(FLAGS.generator_steps)
+    trainer = build_trainer(objective, policy, steps)
+    settings = training_flags.resolved(training_flags.GROUPS)
+    if FLAGS.dry_run:
+        print(settings + adversarial.describe(trainer))
+        return
+
+    def batches(first):
+        return datasets.training_batches(
+            FLAGS.dataset,
+            prepare,
+            FLAGS.batch_size,
+            FLAGS.seed,
+            first,
+            FLAGS.split,
+            FLAGS.data_dir,
+        )
+
+    run = training.RunDirectory(FLAGS.run_dir)
+    run.settle_flags(settings, free=training_flags.FREE)
+    complete = training.fit(
+        trainer,
+        trainer.checkpointed(),
+        adversarial.segments(trainer, batches, steps, FLAGS.encoder_steps, FLAGS.batch_size),
+        run,
+        training_flags.schedule(),
+        trainer.sampler(),
+        jit_compile,
+    )
+    if not complete:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    define_flags()
+    runtime.run(main)
