@@ -17,7 +17,7 @@ Training keeps plain layers; here the same function of the same weights is rewri
 import numpy as np
 import tensorflow as tf
 
-from common import masks
+from common import layers, masks
 from glcic import networks
 
 # Quarter-size pixels around the hole that the layers behind the dilated ones can see: one for
@@ -37,16 +37,6 @@ def subpixel_kernel(kernel):
         for column, x, tap_x in _TAPS:
             result[y, x, :, row, column] = kernel[tap_y, tap_x].T
     return result.reshape(2, 2, inputs, 4 * outputs)
-
-
-def _folded(conv, norm, transposed):
-    """Kernel and bias of a convolution with its BatchNorm folded in, float32."""
-    kernel = conv.kernel.numpy()
-    scale = norm.gamma.numpy() / np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
-    bias = norm.beta.numpy() - norm.moving_mean.numpy() * scale
-    if transposed:
-        return subpixel_kernel(kernel * scale[:, None]), np.tile(bias, 4)
-    return kernel * scale, bias
 
 
 class FoldedCompletion(tf.Module):
@@ -69,14 +59,11 @@ class FoldedCompletion(tf.Module):
         self.mean_color = tf.Variable(network.get_layer("input").mean_color.numpy())
         self.kernels, self.biases = [], []
         for n, row in enumerate(self._rows[:-1], 1):
-            self._append(
-                *_folded(
-                    network.get_layer(f"conv{n}"), network.get_layer(f"norm{n}"), row.stride < 1
-                ),
-                storage,
-            )
-        last = network.get_layer("output")
-        self._append(last.kernel.numpy(), last.bias.numpy(), storage)
+            kernel, bias = layers.folded(network.get_layer(f"conv{n}"), network.get_layer(f"norm{n}"))
+            if row.stride < 1:
+                kernel, bias = subpixel_kernel(kernel), np.tile(bias, 4)
+            self._append(kernel, bias, storage)
+        self._append(*layers.folded(network.get_layer("output")), storage)
 
     def _append(self, kernel, bias, storage):
         self.kernels.append(tf.Variable(tf.cast(kernel, storage), trainable=False))

@@ -185,6 +185,6 @@ def random_latents(count, latent, seed):
     Args:
       count: number of vectors.
       latent: Z.
-      seed: two integers; the same ones draw the same z.
+      seed: two integers; the same ones draw the same z, with XLA and without.
     """
-    return tf.random.stateless_uniform([count, latent], seed, -1.0, 1.0)
+    return tf.random.stateless_uniform([count, latent], seed, -1.0, 1.0, alg="philox")
