@@ -21,6 +21,9 @@ next, so that no seam shows. A hole is cut only if it does not fit into the inne
 which has enough context on all sides.
 
 So a picture that looks like a training image reaches the network as it is, in one call.
+
+A model whose settings say ``whole`` chooses its own window (latent search: the crop around the
+hole): it is given every picture as it is.
 """
 
 import dataclasses
@@ -58,7 +61,7 @@ class Model:
       complete: from images [B, H, W, 3] and masks [B, H, W, 1], numpy float32, to the completed
         images [B, H, W, 3], numpy float32.
       settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
-        ``image_size`` in pixels, ``method``, ...; may be empty.
+        ``image_size`` in pixels, ``method``, ``whole``, ...; may be empty.
       name: for messages.
       size: (H, W) if the network takes pictures of one size only, otherwise None.
     """
@@ -84,8 +87,8 @@ def load_model(source, precision="auto"):
     Raises:
       InputError: there is no SavedModel, or it lacks the signature, or its settings are broken.
     """
-    folder = _find(source)
-    settings = _read_settings(folder)
+    folder = find_model(source)
+    settings = read_settings(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
@@ -111,8 +114,12 @@ def _as_function(loaded, signature):
     return complete
 
 
-def _find(source):
-    """The folder of the SavedModel that ``source`` names, or an InputError."""
+def find_model(source):
+    """The folder of the SavedModel that ``source`` names, as ``load_model`` takes it.
+
+    Raises:
+      InputError: there is none.
+    """
     source = str(source)
     if source.startswith(SHIPPED):
         return _find_shipped(source)
@@ -137,7 +144,12 @@ def _find_shipped(source):
     raise InputError(f"{source}: {why}; give the folder of a SavedModel")
 
 
-def _read_settings(folder):
+def read_settings(folder):
+    """What a SavedModel was made for: see ``Model.settings``.
+
+    Raises:
+      InputError: the file is broken.
+    """
     path = folder / SETTINGS_FILE
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -210,6 +222,8 @@ class Completer:
             raise InputError(f"hole_size is {self.hole_size}; give at least 1 pixel")
         if max_side < MIN_MAX_SIDE:
             raise InputError(f"--max_side={max_side}: give at least {MIN_MAX_SIDE} pixels")
+        if model.settings.get("whole"):
+            self.hole_size = max_side = 2**31
         self.max_side = min((max_side, *(model.size or ())))
 
     def __call__(self, image, mask):

@@ -52,6 +52,12 @@ def define_adversarial():
         "encoder_steps", 0, "Updates of the encoder, behind the others; 0: no encoder.", lower_bound=0
     )
     flags.DEFINE_float("encoder_learning_rate", 0.0005, "Its Adam's.", lower_bound=0.0)
+    flags.DEFINE_float(
+        "encoder_context",
+        10.0,
+        "Weight of its context loss beside the squared error of z.",
+        lower_bound=0.0,
+    )
 
 
 def architecture():

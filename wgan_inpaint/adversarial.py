@@ -17,13 +17,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import figures, losses, masks, training
+from common import figures, layers, losses, masks, training
 from common import images as image_files
-from wgan_inpaint import networks
+from wgan_inpaint import latent_search, networks
 
 OBJECTIVES = ("gan", "wgan", "wgan_gp")
 PHASES = ("adversarial", "encoder")
-METRICS = ("wasserstein", "jensen_shannon", "critic", "generator", "penalty", "latent", "context")
+METRICS = (
+    "wasserstein",
+    "jensen_shannon",
+    "critic",
+    "generator",
+    "penalty",
+    "encoder",
+    "latent",
+    "context",
+)
 SAMPLES = 64  # pictures of a sample grid
 
 # What a step draws, as the second seed of its stateless generators.
@@ -79,7 +88,16 @@ class Trainer(keras.Model):
     weights, which is what the search uses.
     """
 
-    def __init__(self, architecture, objective, mask_spec, averaging=0.999, dtype="float32", seed=0):
+    def __init__(
+        self,
+        architecture,
+        objective,
+        mask_spec,
+        averaging=0.999,
+        encoder_context=10.0,
+        dtype="float32",
+        seed=0,
+    ):
         """Builds the networks.
 
         Args:
@@ -87,6 +105,7 @@ class Trainer(keras.Model):
           objective: an ``Objective``.
           mask_spec: ``common.masks.MaskSpec`` of the encoder's holes.
           averaging: decay of the average; 0 is the generator itself.
+          encoder_context: weight of the encoder's context loss beside the squared error of z.
           dtype: Keras dtype policy.
           seed: of everything random.
         """
@@ -98,7 +117,7 @@ class Trainer(keras.Model):
         self.average.trainable = False
         self.critic = networks.critic(architecture, dtype)
         self.encoder = networks.encoder(architecture, dtype=dtype)
-        self.averaging, self.seed = averaging, seed
+        self.averaging, self.encoder_context, self.seed = averaging, encoder_context, seed
         self.phase = PHASES[0]
         self.step, self.generator_steps, self.critic_since = (
             tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
@@ -126,6 +145,8 @@ class Trainer(keras.Model):
         """Chooses the phase, one of ``PHASES``."""
         if phase not in PHASES:
             raise ValueError(f"no phase {phase!r}")
+        if phase == "encoder":
+            calibrate(self.average)
         self.phase = phase
 
     @property
@@ -135,7 +156,7 @@ class Trainer(keras.Model):
 
     def _logged(self):
         if self.phase == "encoder":
-            return ("latent", "context")
+            return ("encoder", "latent", "context")
         distance = "jensen_shannon" if self.objective.name == "gan" else "wasserstein"
         penalty = ("penalty",) if self.objective.name == "wgan_gp" else ()
         return (distance, "critic", "generator", *penalty)
@@ -220,19 +241,24 @@ class Trainer(keras.Model):
         self.critic_since.assign(0)
 
     def _encoder_step(self, images):
-        shape = tf.shape(images)
-        z = self._latents(shape[0], _ENCODER_Z)
-        pictures = self.average(z, training=False)
-        seed = self._seed(_HOLES)
-        holes = masks.draw(self.mask_spec, shape[0], *images.shape[1:3], seed)
+        """Pairs (masked G(z), z), whose z is known, and as many masked real images, without."""
+        count, side = tf.shape(images)[0], self.architecture.size
+        z = self._latents(count, _ENCODER_Z)
+        targets = tf.concat([self.average(z, training=False), images], axis=0)
+        holes = masks.draw(self.mask_spec, 2 * images.shape[0], side, side, self._seed(_HOLES))
         with tf.GradientTape() as tape:
-            guess = self.encoder({"images": pictures, "masks": holes}, training=True)
-            latent = tf.reduce_mean(tf.math.squared_difference(guess, z))
-            again = self.average(guess, training=False)
-            context = tf.reduce_mean((1 - holes) * tf.abs(again - pictures))
-            loss = latent + context
+            guess = self.encoder({"images": targets, "masks": holes}, training=True)
+            latent = tf.reduce_mean(tf.math.squared_difference(guess[:count], z))
+            difference = tf.abs(self.average(guess, training=False) - targets)
+            context = tf.add_n(
+                [
+                    _weighted_mean(difference, weights) / 2
+                    for weights in (1 - holes, latent_search.importance_weights(holes))
+                ]
+            )
+            loss = latent + self.encoder_context * context
         self._apply(tape, loss, self.encoder, self.encoder_optimizer)
-        return {"latent": latent, "context": context}
+        return {"encoder": loss, "latent": latent, "context": context}
 
     @staticmethod
     def _apply(tape, loss, network, optimizer):
@@ -250,6 +276,37 @@ class Trainer(keras.Model):
             image_files.write_image(path, figures.compose_grid(rows))
 
         return write
+
+
+def calibrate(generator, batches=100):
+    """Sets BatchNorm's moving statistics to those of a generator's own pictures.
+
+    Those of an average of weights are not the average of theirs. The result depends on the other
+    weights alone.
+
+    Args:
+      generator: a Keras model from z.
+      batches: of 128 z each; BatchNorm remembers about the last ten.
+    """
+    norms = [layer for layer in generator.layers if isinstance(layer, layers.BatchNorm)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.moving_mean.assign(tf.zeros_like(norm.moving_mean))
+        norm.moving_variance.assign(tf.ones_like(norm.moving_variance))
+    frozen, generator.trainable = not generator.trainable, True
+    for n in range(batches):
+        z = networks.random_latents(128, generator.input_shape[-1], [0, n])
+        generator(z, training=True)
+    generator.trainable = not frozen
+
+
+def _weighted_mean(values, weights):
+    """The mean over the batch of each picture's mean, weighted by [B, H, W, 1]."""
+    sums = tf.reduce_sum(weights * values, axis=[1, 2, 3])
+    # A mask may leave nothing known.
+    shares = tf.math.divide_no_nan(sums, values.shape[-1] * tf.reduce_sum(weights, [1, 2, 3]))
+    return tf.reduce_mean(shares)
 
 
 def describe(trainer):

@@ -59,7 +59,7 @@ def cut(images, masks, boxes, size):
         known *= 1 - tf.gather(tf.gather(mask, rows), columns, axis=1)
         visible = tf.where(known > 0, tf.gather(tf.gather(image, rows), columns, axis=1), 0.0)
         both = tf.concat([visible, known], axis=-1)[None]
-        small = tf.compat.v1.image.resize_area(both, [size, size])[0]
+        small = tf.image.resize(both, [size, size], "area")[0]
         share = small[..., 3:]
         missing = share < 1e-6
         return tf.where(missing, 0.0, small[..., :3] / tf.where(missing, 1.0, share)), tf.cast(

@@ -116,18 +116,19 @@ class FoldedNetwork(tf.Module):
         """The network as a function, its kernels cast once.
 
         Args:
-          dtype: of the products, tf.float32 or tf.bfloat16.
+          dtype: of the products: tf.float32, tf.bfloat16 or, to check the others, tf.float64.
 
         Returns:
-          A function of what the Keras model takes, float32, to float32. Made outside a loop, it
-          casts nothing within.
+          A function of what the Keras model takes to float32 (float64 if that is ``dtype``). Made
+          outside a loop, it casts no kernel within.
         """
         arrays = [tf.cast(array, dtype) for array in self.arrays]
+        result = tf.float64 if dtype == tf.float64 else tf.float32
 
         def run(x):
             for function, own in self._operations:
                 x = function(tf.cast(x, dtype) if arrays[own] else x, *arrays[own])
-            return tf.cast(x, tf.float32)
+            return tf.cast(x, result)
 
         return run
 

@@ -178,7 +178,7 @@ def _averages(images, block):
     return tf.nn.avg_pool2d(images, block, block, "VALID")
 
 
-class LatentSearch(tf.Module):
+class LatentSearch:
     """The search for the z of damaged images; see the module's docstring."""
 
     def __init__(self, networks_, settings, dtype=tf.float32, jit_compile=False):
@@ -194,7 +194,6 @@ class LatentSearch(tf.Module):
         Raises:
           InputError: settings that these networks cannot follow.
         """
-        super().__init__(name="latent_search")
         if settings.init == "encoder" and networks_.encoder is None:
             raise InputError("--init=encoder: the model has no encoder; train it with one")
         if settings.lowres and networks_.size % settings.lowres:
@@ -223,6 +222,8 @@ class LatentSearch(tf.Module):
             input_signature=[vectors],
             jit_compile=jit_compile,
         )
+        # ``start``, all iterations and ``finish`` in one: a ``Result``.
+        self.run = self._compiled(self._run)
         self._advances = {}
 
     def _compiled(self, function, *more):
@@ -251,8 +252,7 @@ class LatentSearch(tf.Module):
             )
         return self._advances[iterations](images, masks, state)
 
-    def run(self, images, masks):
-        """``start``, all iterations and ``finish``: a ``Result``. For use inside another graph."""
+    def _run(self, images, masks):
         state = self._start(images, masks)
         state, _ = self._advance(images, masks, state, self.settings.iterations)
         return self._finish(images, masks, state)
@@ -437,13 +437,21 @@ class Networks:
     Attributes:
       generator, critic, encoder: ``inference.FoldedNetwork``; the encoder may be None.
       objective: what the critic was trained for, one of ``PRIORS``.
-      size: S, side of the pictures in pixels.
-      latent: Z, length of z.
+      architecture: ``networks.Architecture`` of all three.
     """
 
     generator: tf.Module
     critic: tf.Module
     encoder: tf.Module | None
     objective: str
-    size: int
-    latent: int
+    architecture: networks.Architecture
+
+    @property
+    def size(self):
+        """S, side of the pictures in pixels."""
+        return self.architecture.size
+
+    @property
+    def latent(self):
+        """Z, length of z."""
+        return self.architecture.latent

@@ -40,6 +40,8 @@ class Architecture:
       latent: length Z of the latent vector.
       generator_norm: one of ``NORMS``, of a DCGAN generator's layers but the last.
       critic_norm: one of ``NORMS``, of a DCGAN critic's convolutions but the first.
+      generator_channels: of a DCGAN generator's feature maps, the 4x4 one first; () mirrors the
+        critic's.
     """
 
     kind: str = "dcgan"
@@ -48,6 +50,16 @@ class Architecture:
     latent: int = 100
     generator_norm: str = "batch"
     critic_norm: str = "batch"
+    generator_channels: tuple = ()
+
+    def __post_init__(self):
+        # A list, if the settings of a model were read from JSON.
+        object.__setattr__(self, "generator_channels", tuple(self.generator_channels))
+        if self.generator_channels and len(self.generator_channels) != len(self.channels):
+            raise ValueError(
+                f"generator_channels={self.generator_channels}: {self.size} pixels need "
+                f"{len(self.channels)} feature maps"
+            )
 
     @property
     def channels(self):
@@ -88,7 +100,8 @@ def generator(architecture, dtype="float32"):
         x = _perceptron(z, 3 * architecture.size**2, dtype, activation="relu")
         x = keras.layers.Reshape(shape, name="reshape", dtype=dtype)(x)
     else:
-        x = _upsampling(z, architecture.channels[::-1], architecture.generator_norm, dtype)
+        channels = architecture.generator_channels or architecture.channels[::-1]
+        x = _upsampling(z, channels, architecture.generator_norm, dtype)
     x = layers.UnitRange("tanh", name="unit_range")(x)
     return keras.Model(z, x, name="generator")
 

@@ -47,6 +47,7 @@ def build_trainer(objective, policy, steps):
         objective,
         mask_flags.spec(size, size),
         FLAGS.averaging,
+        FLAGS.encoder_context,
         policy,
         FLAGS.seed,
     )

@@ -1,0 +1,91 @@
+"""The networks of a trained latent search, from a SavedModel or from a run's checkpoint."""
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+
+from common import completion, training
+from common.errors import InputError, reason
+from wgan_inpaint import inference, latent_search, networks, restoring
+
+METHOD = "wgan_inpaint"
+
+
+def load_networks(source):
+    """Loads generator, critic and encoder.
+
+    Args:
+      source: a SavedModel's folder, a run directory (its ``saved_model``, else its latest
+        checkpoint) or "shipped:PACKAGE".
+
+    Returns:
+      ``latent_search.Networks``.
+
+    Raises:
+      InputError: nothing is there, or it is the model of another method.
+    """
+    folder = pathlib.Path(str(source)).expanduser()
+    run = training.RunDirectory(folder)
+    if run.flags.is_file() and not tf.saved_model.contains_saved_model(str(run.saved_model)):
+        return fold(restoring.restore(run))
+    return _from_saved_model(completion.find_model(source))
+
+
+def fold(restored, storage=tf.float32):
+    """The networks of a run, folded.
+
+    Args:
+      restored: of ``restoring.restore``.
+      storage: type of the stored kernels, tf.float32 or tf.float16.
+
+    Returns:
+      ``latent_search.Networks``.
+    """
+    folded = {
+        name: getattr(restored, name) and inference.FoldedNetwork(getattr(restored, name), storage)
+        for name in ("generator", "critic", "encoder")
+    }
+    return latent_search.Networks(
+        **folded, objective=restored.objective, architecture=restored.architecture
+    )
+
+
+def _from_saved_model(folder):
+    settings = completion.read_settings(folder)
+    if settings.get("method") != METHOD:
+        raise InputError(
+            f"{folder}: a model of the method {settings.get('method', 'unknown')!r}, not of latent "
+            "search; complete with that method's command"
+        )
+    try:
+        architecture = networks.Architecture(**settings["architecture"])
+        loaded = tf.saved_model.load(str(folder))
+        parts = {
+            "generator": networks.generator(architecture),
+            "critic": networks.critic(architecture),
+            "encoder": networks.encoder(architecture) if settings["encoder"] else None,
+        }
+        folded = {name: part and inference.FoldedNetwork(part) for name, part in parts.items()}
+        for name, network in folded.items():
+            if network:
+                stored = getattr(loaded, name).arrays
+                for array, value in zip(network.arrays, stored, strict=True):
+                    array.assign(tf.cast(value, array.dtype))
+        return latent_search.Networks(
+            **folded, objective=settings["objective"], architecture=architecture
+        )
+    except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
+        raise InputError(f"{folder}: the SavedModel cannot be read ({reason(error)})") from error
+
+
+def describe(networks_):
+    """The settings that ``load_networks`` needs to read a SavedModel, for its JSON file."""
+    return {
+        "method": METHOD,
+        "architecture": dataclasses.asdict(networks_.architecture),
+        "objective": networks_.objective,
+        "encoder": networks_.encoder is not None,
+        "image_size": networks_.size,
+        "whole": True,
+    }
