@@ -13,7 +13,11 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["common*", "flags*", "glcic*", "wgan_inpaint*"]),
-    package_data={"flags": ["papers/*.flags"], "glcic": ["shipped/**/*"]},
+    package_data={
+        "flags": ["papers/*.flags"],
+        "glcic": ["shipped/**/*"],
+        "wgan_inpaint": ["shipped/**/*"],
+    },
     install_requires=[
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.7",

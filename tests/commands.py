@@ -7,7 +7,19 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-COMMANDS = ("glcic.train", "glcic.complete", "glcic.export", "glcic.benchmark", "common.compare")
+COMMANDS = (
+    "glcic.train",
+    "glcic.complete",
+    "glcic.export",
+    "glcic.benchmark",
+    "wgan_inpaint.train",
+    "wgan_inpaint.complete",
+    "wgan_inpaint.export",
+    "wgan_inpaint.starts",
+    "wgan_inpaint.promises",
+    "wgan_inpaint.benchmark",
+    "common.compare",
+)
 
 
 def run(module, *arguments, cwd=ROOT, timeout=300):

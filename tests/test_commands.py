@@ -12,9 +12,10 @@ import pytest
 import common
 import flags
 import glcic
+import wgan_inpaint
 from tests import commands
 
-PACKAGES = (common, flags, glcic)
+PACKAGES = (common, flags, glcic, wgan_inpaint)
 README = (commands.ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -37,7 +38,8 @@ def test_no_command_is_left_out():
 
 def test_floors():
     """common knows no method, methods do not know each other, and only commands know flags."""
-    for package, forbidden in (("common", "glcic|wgan_inpaint"), ("glcic", "wgan_inpaint")):
+    floors = {"common": "glcic|wgan_inpaint", "glcic": "wgan_inpaint", "wgan_inpaint": "glcic"}
+    for package, forbidden in floors.items():
         for path in (commands.ROOT / package).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             assert not re.search(rf"^\s*(from|import) ({forbidden})\b", text, re.M), path
@@ -52,7 +54,7 @@ def readme_commands():
         words = shlex.split(line, comments=True)
         if "&&" in words:
             words = words[len(words) - words[::-1].index("&&") :]
-        if words[:2] == ["python", "-m"] and words[2].split(".")[0] in ("common", "glcic"):
+        if words[:2] == ["python", "-m"] and words[2].split(".")[0] in ("common", "glcic", "wgan_inpaint"):
             yield words[2], tuple(words[3:])
 
 
