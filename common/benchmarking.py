@@ -1,6 +1,7 @@
 """Timing compiled graphs, each in a process of its own, so that its memory is its own."""
 
 import multiprocessing
+import platform
 import resource
 import statistics
 import time
@@ -58,3 +59,34 @@ def in_own_process(function, *arguments):
         return None, "the process was killed (out of memory?)"
     finally:
         process.join()
+
+
+def print_row(*cells):
+    """Prints a row of a Markdown table."""
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def print_head(what):
+    """Prints what is measured, on which machine, and the head of ``print_measured``'s table."""
+    devices = tf.config.list_physical_devices("GPU") or [platform.processor() or "CPU"]
+    print(f"{what} on {devices[0]}, TensorFlow {tf.__version__}\n")
+    print_row("what", "precision", "XLA", "seconds", "images/s", "peak MiB")
+    print_row(*["---"] * 6)
+
+
+def print_measured(label, precision, xla, images, function, *arguments):
+    """Measures ``function(precision, xla, *arguments)`` seconds, alone; prints a row.
+
+    Args:
+      label: what is measured.
+      precision: "float32" or "bfloat16".
+      xla: "on" or "off".
+      images: that are done in these seconds.
+      function: a module's function.
+      *arguments: its further arguments.
+    """
+    seconds, memory = in_own_process(function, precision, xla, *arguments)
+    if seconds is None:
+        print_row(label, precision, xla, "failed", memory, "")
+        return
+    print_row(label, precision, xla, f"{seconds:.4f}", f"{images / seconds:.1f}", f"{memory:.0f}")

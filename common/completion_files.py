@@ -43,10 +43,17 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """Where one result goes: the completed picture, and a figure of the steps, or None."""
+    """Where one result goes.
+
+    Attributes:
+      image: the completed picture.
+      figure: a figure of the steps, or None.
+      more: from the ending of a name to the file; see ``plan_outputs``.
+    """
 
     image: pathlib.Path
     figure: pathlib.Path | None
+    more: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +152,7 @@ def find_pictures(source):
     return [picture(path) for path in list_images(source)]
 
 
-def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()):
+def plan_outputs(pictures, folder, same_format=False, figure=False, protected=(), endings=()):
     """Names the results.
 
     Args:
@@ -154,6 +161,7 @@ def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()
       same_format: keep each picture's own suffix instead of .png.
       figure: also draw a figure of each picture, NAME_figure.png.
       protected: more files that must not be overwritten, or None among them.
+      endings: what a method writes besides: "_loss.csv" stands for NAME_loss.csv.
 
     Returns:
       A list of ``Output``, one per picture.
@@ -167,8 +175,10 @@ def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()
     for picture in pictures:
         place = pathlib.Path(folder).expanduser() / picture.relative
         image = place if same_format else place.with_suffix(".png")
-        output = Output(image, place.with_name(f"{place.stem}_figure.png") if figure else None)
-        for path in filter(None, (output.image, output.figure)):
+        more = {ending: place.with_name(f"{place.stem}{ending}") for ending in endings}
+        figure_path = place.with_name(f"{place.stem}_figure.png") if figure else None
+        output = Output(image, figure_path, more)
+        for path in filter(None, (output.image, output.figure, *more.values())):
             if path.resolve() in read:
                 raise InputError(f"{path}: would be overwritten; give another --output folder")
             if path in writers:
@@ -201,18 +211,46 @@ def complete_files(pictures, masks_of, outputs, completer, method):
             _complete_one(index, picture, masks_of, output, completer, method)
             done += 1
         except InputError as error:
-            named = str(error).startswith(picture.name)
-            text = str(error) if named else f"{picture.name}: {error}"
-            print(f"\nerror: {text}", file=sys.stderr)
+            report(picture, error)
         progress(index + 1)
     return done
 
 
-def _complete_one(index, picture, masks_of, output, completer, method):
+def report(picture, error):
+    """Says on stderr, in one line, why a picture could not be completed.
+
+    Args:
+      picture: a ``Picture``.
+      error: an ``InputError``.
+    """
+    named = str(error).startswith(picture.name)
+    text = str(error) if named else f"{picture.name}: {error}"
+    print(f"\nerror: {text}", file=sys.stderr)
+
+
+def read_damaged(index, picture, masks_of):
+    """Reads a picture and its mask.
+
+    Args:
+      index: number of the picture.
+      picture: a ``Picture``.
+      masks_of: from (number of the picture, H, W) to its mask, float32 [H, W, 1].
+
+    Returns:
+      (image float32 [H, W, 3], mask float32 [H, W, 1]).
+
+    Raises:
+      InputError: one of them cannot be read, or the mask has no hole.
+    """
     image = picture.read()
     mask = masks_of(index, *image.shape[:2])
     if not mask.any():
         raise InputError("nothing to complete: its mask has no missing (white) pixel")
+    return image, mask
+
+
+def _complete_one(index, picture, masks_of, output, completer, method):
+    image, mask = read_damaged(index, picture, masks_of)
     completed = completer(image, mask)
     blended = blending.blend(image, completed, mask, method)
     write_image(output.image, blended)

@@ -1,8 +1,9 @@
 """Pictures for people: grids of images, labelled comparisons, and curves.
 
 `compose_grid` and `show_hole` turn arrays into arrays, for the samples of a training run.
-`save_comparison` and `save_curves` draw figures for a report: the suffix of the path decides
-between .png, .pdf and .svg, text stays text in the last two, and files are written atomically.
+`save_comparison`, `save_curves`, `save_progress` and `save_panels` draw figures for a report: the
+suffix of the path decides between .png, .pdf and .svg, text stays text in the last two, and files
+are written atomically.
 Images are float RGB `[H, W, 3]` in [0, 1], masks `[H, W, 1]` with 1 = missing.
 
 In a comparison small images are enlarged by a whole factor, each pixel to a square, and large ones
@@ -10,19 +11,23 @@ are averaged down, so that nothing is blurred that was sharp. No figure touches 
 that drawing in one thread never disturbs another.
 """
 
+import dataclasses
 import io
 import pathlib
 import re
 
 import matplotlib
 import numpy as np
+import PIL.Image
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import LogLocator
 
 from common.errors import InputError
-from common.images import resize, write_bytes_atomically
+from common.images import resize, to_uint8, write_bytes_atomically
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+ANIMATION_SUFFIXES = (".gif", ".webp")
 
 # A power of two: pixels / DPI is then exact, and every image pixel falls on whole figure pixels.
 DPI = 128
@@ -35,6 +40,10 @@ TITLE_POINTS = 12
 LINE_SPACING = 1.3
 DESCENT = 0.2  # the part of a line below its baseline
 ROW_LABEL_PIXELS = 224  # at most
+# Pictures that are grids themselves, and the diagrams beside them.
+GRID_PIXELS, MAX_GRID_PIXELS = 480, 720
+DIAGRAM_PIXELS = 280  # height
+AXIS_LEFT_PIXELS, AXIS_BELOW_PIXELS = 96, 64  # room for an axis's numbers and its name
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; yellow is too pale on white.
 CURVE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -134,7 +143,65 @@ def save_comparison(path, rows, columns, row_labels=None, title=None):
     _save(path, figure.figure)
 
 
-def save_curves(path, series, xlabel, ylabel, title=None):
+def save_gallery(path, pictures, columns=8):
+    """Draws labelled images of one size in rows.
+
+    Args:
+        path: where to write; .png, .pdf or .svg.
+        pictures: list of `(label, image [H, W, 3] in [0, 1])`.
+        columns: images in a row, at most.
+
+    Raises:
+        InputError: there is no image, or the file cannot be written.
+    """
+    if not pictures:
+        raise InputError(f"{path}: there is no picture to draw")
+    shown = [_fit_cell(image) for _, image in pictures]
+    cell_height, cell_width = shown[0].shape[:2]
+    labels = [_wrap(label, LABEL_POINTS, cell_width) for label, _ in pictures]
+    step_x = cell_width + GAP_PIXELS
+    step_y = max(_text_height(label, LABEL_POINTS) for label in labels) + cell_height + GAP_PIXELS
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    canvas = _Canvas(
+        2 * MARGIN_PIXELS + columns * step_x - GAP_PIXELS,
+        2 * MARGIN_PIXELS + rows * step_y - GAP_PIXELS,
+    )
+    for n, (label, image) in enumerate(zip(labels, shown, strict=True)):
+        left = MARGIN_PIXELS + n % columns * step_x
+        bottom = MARGIN_PIXELS + (n // columns + 1) * step_y - GAP_PIXELS
+        y = bottom - cell_height - DESCENT * _text_height("", LABEL_POINTS)
+        canvas.text(left + cell_width / 2, y, label, LABEL_POINTS, ha="center", va="baseline")
+        canvas.picture(image, left, bottom - cell_height)
+    _save(path, canvas.figure)
+
+
+def save_animation(path, pictures, seconds=0.2):
+    """Draws images of one size one after another, and then again from the first.
+
+    Args:
+        path: where to write; .gif (256 colours) or .webp (lossless).
+        pictures: list of float `[H, W, 3]` in [0, 1]; small ones are enlarged.
+        seconds: of each image but the last, which stays for ten times as long.
+
+    Raises:
+        InputError: there is no image, another suffix, or the file cannot be written.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in ANIMATION_SUFFIXES or not pictures:
+        wanted = " or ".join(ANIMATION_SUFFIXES)
+        raise InputError(f"{path}: an animation ends in {wanted} and has at least one picture")
+    first, *others = (PIL.Image.fromarray(to_uint8(_fit_cell(image))) for image in pictures)
+    buffer = io.BytesIO()
+    duration = [round(1000 * seconds)] * len(others) + [round(10_000 * seconds)]
+    options = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+    if suffix == ".webp":
+        options["lossless"] = True
+    first.save(buffer, format=suffix[1:], **options)
+    write_bytes_atomically(path, buffer.getvalue())
+
+
+def save_curves(path, series, xlabel, ylabel, title=None, xscale="linear"):
     """Draws curves in one diagram, with their names beside it.
 
     Args:
@@ -143,6 +210,7 @@ def save_curves(path, series, xlabel, ylabel, title=None):
         xlabel: what the horizontal axis shows, with its unit.
         ylabel: what the vertical axis shows, with its unit.
         title: None, or a line above the diagram.
+        xscale: of the horizontal axis, "linear" or "log".
 
     Raises:
         InputError: there is no series, the lengths in one differ, or the file cannot be written.
@@ -160,6 +228,9 @@ def save_curves(path, series, xlabel, ylabel, title=None):
         style = CURVE_STYLES[index // len(CURVE_COLOURS) % len(CURVE_STYLES)]
         marker = "o" if len(xs) <= 20 else ""
         lines += axes.plot(xs, ys, color=colour, linestyle=style, marker=marker, markersize=4)
+    axes.set_xscale(xscale)
+    if xscale == "log":
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.grid(color="0.9")
@@ -170,6 +241,94 @@ def save_curves(path, series, xlabel, ylabel, title=None):
     names = [_plain(name) for name in series]
     figure.legend(lines, names, loc="outside right upper", frameon=False)
     _save(path, figure)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """A column of ``save_panels``.
+
+    Attributes:
+        title: above everything.
+        notes: lines of text below it.
+        picture: float `[H, W, 3]` in [0, 1].
+        curve: `(xs, ys)`, two sequences of one length.
+        ylabel: what the curve's vertical axis shows.
+    """
+
+    title: str
+    notes: tuple
+    picture: np.ndarray
+    curve: tuple
+    ylabel: str
+
+
+def save_progress(path, curve, pictures, xlabel, ylabel):
+    """Draws a curve, and below it pictures of some of its points, which are marked.
+
+    Args:
+        path: where to write; .png, .pdf or .svg.
+        curve: `(xs, ys)`, two sequences of one length.
+        pictures: list of `(x, label, image [H, W, 3] in [0, 1])`, images of one size.
+        xlabel: what the horizontal axis shows.
+        ylabel: what the vertical axis shows.
+
+    Raises:
+        InputError: there is no picture, or the file cannot be written.
+    """
+    if not pictures:
+        raise InputError(f"{path}: there is no picture to draw")
+    shown = [_fit_cell(image, GRID_PIXELS, MAX_GRID_PIXELS) for _, _, image in pictures]
+    cell_height, cell_width = shown[0].shape[:2]
+    # A single picture leaves room for a readable diagram.
+    room = max(len(shown), 2) * (cell_width + MARGIN_PIXELS) - MARGIN_PIXELS
+    labels = [_wrap(label, LABEL_POINTS, cell_width) for _, label, _ in pictures]
+    label_height = max(_text_height(label, LABEL_POINTS) for label in labels)
+    top = MARGIN_PIXELS + DIAGRAM_PIXELS + AXIS_BELOW_PIXELS + label_height + MARGIN_PIXELS
+    canvas = _Canvas(room + 2 * MARGIN_PIXELS, top + cell_height + MARGIN_PIXELS)
+    axes = canvas.diagram(MARGIN_PIXELS, MARGIN_PIXELS, room, curve, xlabel, ylabel)
+    for (x, _, _), image, label, n in zip(pictures, shown, labels, range(len(shown)), strict=True):
+        axes.axvline(x, color="0.6", linestyle=":", zorder=1)
+        left = MARGIN_PIXELS + n * (cell_width + MARGIN_PIXELS)
+        canvas.text(left + cell_width / 2, top, label, LABEL_POINTS, ha="center", va="bottom")
+        canvas.picture(image, left, top)
+    _save(path, canvas.figure)
+
+
+def save_panels(path, panels, xlabel):
+    """Draws panels side by side: title, notes, picture, and a curve of its own below it.
+
+    Args:
+        path: where to write; .png, .pdf or .svg.
+        panels: list of ``Panel``.
+        xlabel: what the curves' horizontal axes show.
+
+    Raises:
+        InputError: there is no panel, or the file cannot be written.
+    """
+    if not panels:
+        raise InputError(f"{path}: there is nothing to draw")
+    shown = [_fit_cell(panel.picture, GRID_PIXELS, MAX_GRID_PIXELS) for panel in panels]
+    cell_height = max(image.shape[0] for image in shown)
+    cell_width = max(image.shape[1] for image in shown)
+    titles = [_wrap(panel.title, TITLE_POINTS, cell_width) for panel in panels]
+    notes = [
+        "\n".join(_wrap(note, LABEL_POINTS, cell_width) for note in panel.notes) for panel in panels
+    ]
+    notes_top = MARGIN_PIXELS + max(_text_height(title, TITLE_POINTS) for title in titles)
+    top = notes_top + max(_text_height(note, LABEL_POINTS) for note in notes) + GAP_PIXELS
+    diagram_top = top + cell_height + 2 * MARGIN_PIXELS
+    canvas = _Canvas(
+        MARGIN_PIXELS + len(panels) * (cell_width + 2 * MARGIN_PIXELS),
+        diagram_top + DIAGRAM_PIXELS + AXIS_BELOW_PIXELS,
+    )
+    for n, panel in enumerate(panels):
+        left = MARGIN_PIXELS + n * (cell_width + 2 * MARGIN_PIXELS)
+        middle = left + cell_width / 2
+        canvas.text(middle, MARGIN_PIXELS, titles[n], TITLE_POINTS, ha="center", va="top")
+        canvas.text(middle, notes_top, notes[n], LABEL_POINTS, ha="center", va="top")
+        canvas.picture(_center(shown[n], cell_height, cell_width), left, top)
+        canvas.diagram(left, diagram_top, cell_width, panel.curve, xlabel, panel.ylabel)
+    _save(path, canvas.figure)
 
 
 class _Canvas:
@@ -188,21 +347,48 @@ class _Canvas:
         axes.imshow(np.clip(image, 0, 1), interpolation="nearest", aspect="auto")
         axes.set_axis_off()
 
+    def diagram(self, left, top, width, curve, xlabel, ylabel):
+        """Draws a curve, with the room for its vertical axis inside `width`; returns the axes."""
+        bottom = self.height - top - DIAGRAM_PIXELS
+        inner = width - AXIS_LEFT_PIXELS - MARGIN_PIXELS
+        axes = self.figure.add_axes(
+            (
+                (left + AXIS_LEFT_PIXELS) / self.width,
+                bottom / self.height,
+                inner / self.width,
+                DIAGRAM_PIXELS / self.height,
+            )
+        )
+        axes.plot(*curve, color=CURVE_COLOURS[0], marker="o" if len(curve[0]) <= 20 else "")
+        if min(curve[1]) > 0 and max(curve[1]) > 10 * np.median(curve[1]):
+            # A few huge values at the start would flatten the rest.
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
+        axes.set_xlabel(_plain(xlabel))
+        axes.set_ylabel(_plain(ylabel))
+        axes.locator_params(axis="x", nbins=5)
+        axes.grid(color="0.9")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        return axes
+
     def text(self, x, y, text, points, **alignment):
         """Writes at a point."""
         style = {"fontsize": points, "linespacing": LINE_SPACING, **alignment}
         self.figure.text(x / self.width, 1 - y / self.height, _plain(text), **style)
 
 
-def _fit_cell(image):
+def _fit_cell(image, wanted=CELL_PIXELS, most=MAX_CELL_PIXELS):
     """Enlarges `[H, W, 3]` by a whole factor, or averages it down, to a size for the eye."""
     image = np.asarray(image, np.float32)
     longest = max(image.shape[:2])
-    if longest > MAX_CELL_PIXELS:
-        scale = MAX_CELL_PIXELS / longest
+    if longest > most:
+        scale = most / longest
         height, width = (max(1, round(scale * side)) for side in image.shape[:2])
         return resize(image, height, width)
-    factor = max(1, round(CELL_PIXELS / longest))
+    factor = max(1, round(wanted / longest))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

@@ -9,11 +9,12 @@ from flags import masks as mask_flags
 FLAGS = flags.FLAGS
 
 
-def define(model):
+def define(model, windows=True):
     """Defines the flags of this group.
 
     Args:
       model: default of ``--model``.
+      windows: the command completes large pictures in windows.
     """
     flags.DEFINE_string("input", None, "Image, folder of images (nested) or glob to complete.")
     flags.DEFINE_string("output", "completed", "Folder of the completed images.")
@@ -25,13 +26,14 @@ def define(model):
     flags.DEFINE_bool(
         "figure", None, "Also draw the steps side by side; default: without --input only."
     )
-    flags.DEFINE_integer(
-        "max_side",
-        completion.MAX_SIDE,
-        "Larger images are completed in windows of this side (pixels); bounds memory.",
-        lower_bound=completion.MIN_MAX_SIDE,
-    )
     flags.DEFINE_bool("resize_mask", False, "Resize masks that differ in size from their image.")
+    if windows:
+        flags.DEFINE_integer(
+            "max_side",
+            completion.MAX_SIDE,
+            "Larger images are completed in windows of this side (pixels); bounds memory.",
+            lower_bound=completion.MIN_MAX_SIDE,
+        )
 
 
 def pictures(sample):
@@ -59,11 +61,17 @@ def masks_of(found):
     return completion_files.DrawnMasks(mask_flags.spec(1, 1), FLAGS.seed)
 
 
-def outputs(found, protected):
-    """Where the results go: one ``common.completion_files.Output`` for each picture."""
+def outputs(found, protected, endings=()):
+    """Where the results go: one ``common.completion_files.Output`` for each picture.
+
+    Args:
+      found: list of ``common.completion_files.Picture``.
+      protected: more files that must not be overwritten.
+      endings: what the method writes besides, as ``common.completion_files.plan_outputs`` takes it.
+    """
     figure = FLAGS.input is None if FLAGS.figure is None else FLAGS.figure
     return completion_files.plan_outputs(
-        found, FLAGS.output, FLAGS.format == "same", figure, protected
+        found, FLAGS.output, FLAGS.format == "same", figure, protected, endings
     )
 
 

@@ -8,13 +8,18 @@ from common.errors import InputError
 FLAGS = flags.FLAGS
 
 
-def define(kind="center"):
-    """Defines the flags of this group; ``kind`` is the default of ``--mask_kind``."""
+def define(kind="center", more=()):
+    """Defines the flags of this group.
+
+    Args:
+      kind: default of ``--mask_kind``.
+      more: kinds that the command itself knows.
+    """
     default = masks.MaskSpec()
     flags.DEFINE_list(
         "mask_kind",
         kind,
-        f"Kinds of holes; of several, each image draws one: {', '.join(masks.KINDS)}.",
+        f"Kinds of holes; of several, each image draws one: {', '.join((*masks.KINDS, *more))}.",
     )
     flags.DEFINE_string("mask", None, "Mask file, folder or glob, white = missing.")
     whole = {"lower_bound": 1}

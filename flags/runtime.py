@@ -18,9 +18,14 @@ def define():
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**31 - 1)
 
 
+def define_xla():
+    """Defines ``--xla``, for commands whose graph it compiles."""
+    flags.DEFINE_enum("xla", "auto", runtime.SWITCH, "Compile with XLA; auto: on a GPU only.")
+
+
 def define_training():
     """Defines the flags of commands that train."""
-    flags.DEFINE_enum("xla", "auto", runtime.SWITCH, "Compile with XLA; auto: on a GPU only.")
+    define_xla()
     flags.DEFINE_bool("deterministic", False, "Forbid kernels whose result may vary (slower).")
 
 

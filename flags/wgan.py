@@ -1,6 +1,6 @@
 """Flags of latent search: its networks, their training, and the search."""
 
-from absl import flags
+from absl import flags, logging
 
 from wgan_inpaint import adversarial, networks
 
@@ -14,16 +14,23 @@ def define_network():
         "image_size", "64", [str(size) for size in networks.SIZES], "Side of the pictures (pixels)."
     )
     flags.DEFINE_integer(
-        "width", 64, "dcgan: channels next to the picture; 128 in the paper's figure.", lower_bound=1
+        "width",
+        64,
+        "dcgan: channels next to the picture; 128 in the paper's figure.",
+        lower_bound=1,
     )
     flags.DEFINE_integer("latent", 100, "Length of z.", lower_bound=1)
-    flags.DEFINE_enum("generator_norm", "batch", networks.NORMS, "dcgan: normalization of the generator.")
+    flags.DEFINE_enum(
+        "generator_norm", "batch", networks.NORMS, "dcgan: normalization of the generator."
+    )
     flags.DEFINE_enum("critic_norm", "batch", networks.NORMS, "dcgan: normalization of the critic.")
 
 
 def define_adversarial():
     """Defines the flags of the training of generator, critic and encoder."""
-    flags.DEFINE_enum("objective", "wgan", adversarial.OBJECTIVES, "What generator and critic play for.")
+    flags.DEFINE_enum(
+        "objective", "wgan", adversarial.OBJECTIVES, "What generator and critic play for."
+    )
     flags.DEFINE_integer("generator_steps", 100_000, "Updates of the generator.", lower_bound=0)
     flags.DEFINE_integer(
         "critic_steps", 5, "Updates of the critic for each of the generator's.", lower_bound=1
@@ -49,7 +56,10 @@ def define_adversarial():
         upper_bound=1.0,
     )
     flags.DEFINE_integer(
-        "encoder_steps", 0, "Updates of the encoder, behind the others; 0: no encoder.", lower_bound=0
+        "encoder_steps",
+        0,
+        "Updates of the encoder, behind the others; 0: no encoder.",
+        lower_bound=0,
     )
     flags.DEFINE_float("encoder_learning_rate", 0.0005, "Its Adam's.", lower_bound=0.0)
     flags.DEFINE_float(
@@ -58,6 +68,25 @@ def define_adversarial():
         "Weight of its context loss beside the squared error of z.",
         lower_bound=0.0,
     )
+
+
+def define_promises():
+    """Defines the flags of the command that compares runs."""
+    flags.DEFINE_list("runs", None, "NAME=RUN_DIR, one for each panel, as gan=RUN1,wgan=RUN2.")
+    flags.DEFINE_string("output", None, "Figure to write: .png, .pdf or .svg.")
+    flags.DEFINE_integer("pairs", 500, "Pairs of pictures behind a diversity.", lower_bound=1)
+
+
+def define_starts():
+    """Defines the flags of the command that compares the starts of the search."""
+    flags.DEFINE_string(
+        "model",
+        "shipped:wgan_inpaint",
+        "SavedModel, run directory, or shipped:PACKAGE for a package's own.",
+    )
+    flags.DEFINE_string("output", None, "Folder for the tables and the figure.")
+    flags.DEFINE_integer("limit", 64, "Only so many first images; 0: all.", lower_bound=0)
+    flags.DEFINE_integer("batch_size", 64, "Images searched for at once.", lower_bound=1)
 
 
 def architecture():
@@ -74,6 +103,12 @@ def architecture():
 
 def objective():
     """The ``adversarial.Objective`` that the flags describe."""
+    batch_norm = FLAGS.architecture == "dcgan" and FLAGS.critic_norm == "batch"
+    if FLAGS.objective == "wgan_gp" and batch_norm:
+        logging.warning(
+            "--objective=wgan_gp penalizes each image's own gradient, which --critic_norm=batch "
+            "mixes with the others'; the paper takes --critic_norm=layer"
+        )
     return adversarial.Objective(
         name=FLAGS.objective,
         clip=FLAGS.clip,

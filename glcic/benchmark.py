@@ -8,7 +8,6 @@ input pipeline on JPEG files of the training size.
 """
 
 import pathlib
-import platform
 import tempfile
 
 import cv2
@@ -17,7 +16,6 @@ import tensorflow as tf
 from absl import flags
 
 from common import benchmarking, datasets, export, masks, runtime, training
-from common.errors import InputError
 from flags import benchmark as benchmark_flags
 from glcic import inference, networks, phases
 
@@ -81,18 +79,6 @@ def input_images_per_second(batches=100):
     return batches * TRAINING_BATCH / seconds
 
 
-def _row(*cells):
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
-
-
-def _measure(label, precision, xla, images, function, *arguments):
-    seconds, memory = benchmarking.in_own_process(function, precision, xla, *arguments)
-    if seconds is None:
-        _row(label, precision, xla, "failed", memory, "")
-        return
-    _row(label, precision, xla, f"{seconds:.3f}", f"{images / seconds:.1f}", f"{memory:.0f}")
-
-
 def define_flags():
     """Defines this command's flags."""
     benchmark_flags.define(["completion", "training", "input"])
@@ -100,16 +86,8 @@ def define_flags():
 
 def main():
     """Prints one Markdown table."""
-    try:
-        batches = [int(batch) for batch in FLAGS.batches]
-    except ValueError as error:
-        raise InputError(f"--batches={','.join(FLAGS.batches)}: whole numbers only") from error
-    if min(batches) < 1:
-        raise InputError(f"--batches={','.join(FLAGS.batches)}: at least 1")
-    devices = tf.config.list_physical_devices("GPU") or [platform.processor() or "CPU"]
-    print(f"{ARCHITECTURE} on {devices[0]}, TensorFlow {tf.__version__}\n")
-    _row("what", "precision", "XLA", "seconds", "images/s", "peak MiB")
-    _row(*["---"] * 6)
+    batches = benchmark_flags.batches()
+    benchmarking.print_head(ARCHITECTURE)
     for precision in FLAGS.precisions:
         for xla in FLAGS.xlas:
             if "completion" in FLAGS.what:
@@ -117,15 +95,15 @@ def main():
                     for batch in batches:
                         label = f"completion, {size} px, batch {batch}"
                         arguments = (completion_seconds, size, batch, FLAGS.repeats)
-                        _measure(label, precision, xla, batch, *arguments)
+                        benchmarking.print_measured(label, precision, xla, batch, *arguments)
             if "training" in FLAGS.what:
                 for phase in phases.PHASES:
                     label = f"step, phase {phase}, batch {TRAINING_BATCH}"
                     arguments = (step_seconds, phase, FLAGS.repeats)
-                    _measure(label, precision, xla, TRAINING_BATCH, *arguments)
+                    benchmarking.print_measured(label, precision, xla, TRAINING_BATCH, *arguments)
     if "input" in FLAGS.what:
         rate, memory = benchmarking.in_own_process(input_images_per_second)
-        _row(
+        benchmarking.print_row(
             "input pipeline", "", "", f"{TRAINING_BATCH / rate:.4f}", f"{rate:.0f}", f"{memory:.0f}"
         )
 

@@ -59,7 +59,9 @@ class FoldedCompletion(tf.Module):
         self.mean_color = tf.Variable(network.get_layer("input").mean_color.numpy())
         self.kernels, self.biases = [], []
         for n, row in enumerate(self._rows[:-1], 1):
-            kernel, bias = layers.folded(network.get_layer(f"conv{n}"), network.get_layer(f"norm{n}"))
+            kernel, bias = layers.folded(
+                network.get_layer(f"conv{n}"), network.get_layer(f"norm{n}")
+            )
             if row.stride < 1:
                 kernel, bias = subpixel_kernel(kernel), np.tile(bias, 4)
             self._append(kernel, bias, storage)

@@ -54,7 +54,11 @@ def readme_commands():
         words = shlex.split(line, comments=True)
         if "&&" in words:
             words = words[len(words) - words[::-1].index("&&") :]
-        if words[:2] == ["python", "-m"] and words[2].split(".")[0] in ("common", "glcic", "wgan_inpaint"):
+        if words[:2] == ["python", "-m"] and words[2].split(".")[0] in (
+            "common",
+            "glcic",
+            "wgan_inpaint",
+        ):
             yield words[2], tuple(words[3:])
 
 

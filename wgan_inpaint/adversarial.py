@@ -211,7 +211,7 @@ class Trainer(keras.Model):
                 values["wasserstein"] = -loss
                 generator_loss = losses.wasserstein_generator(fake)
             if self.objective.name == "wgan_gp":
-                epsilon = tf.random.stateless_uniform([count, 1, 1, 1], self._seed(_EPSILON))
+                epsilon = networks.uniform([count, 1, 1, 1], self._seed(_EPSILON))
                 values["penalty"] = losses.gradient_penalty(
                     lambda x: self.critic(x, training=True), images, fakes, epsilon
                 )

@@ -2,8 +2,9 @@
 
 Training keeps plain layers; here the same functions of the same weights are rewritten: BatchNorm's
 moving statistics are folded into the layer before it, so that the pictures of a batch do not
-influence each other; and the last transposed convolution, whose three channels would leave most of
-a vector unit idle, becomes a 3x3 convolution to twelve channels and ``depth_to_space``.
+influence each other; the last transposed convolution, whose three channels would leave most of a
+vector unit idle, becomes a 3x3 convolution to twelve channels and ``depth_to_space``; and the first
+convolution of a picture becomes ``space_to_depth`` and a 3x3 convolution of twelve channels.
 """
 
 import keras
@@ -16,6 +17,9 @@ from common import layers
 # transposed convolution with SAME padding, in one direction: output pixel 2g sees the input pixels
 # g - 1 and g through the taps 3 and 1, and 2g + 1 sees g - 1, g and g + 1 through 4, 2 and 0.
 _TAPS = ((0, 0, 3), (0, 1, 1), (1, 0, 4), (1, 1, 2), (1, 2, 0))
+# The same for a convolution: output pixel g sees the input pixels 2g - 1 to 2g + 3, which are the
+# second of pair g - 1, both of pairs g and g + 1; (which of the pair, which of three pairs, tap).
+_PAIRED_TAPS = ((1, 0, 0), (0, 1, 1), (1, 1, 2), (0, 2, 3), (1, 2, 4))
 # Up to so many channels the rewriting pays.
 _FEW_CHANNELS = 4
 
@@ -30,12 +34,26 @@ def subpixel_kernel(kernel):
     return result.reshape(3, 3, inputs, 4 * outputs)
 
 
+def paired_kernel(kernel):
+    """[5, 5, in, out] of a stride-2 convolution to [3, 3, 4 * in, out] behind space_to_depth."""
+    inputs, outputs = kernel.shape[2:]
+    result = np.zeros((3, 3, 2, 2, inputs, outputs), kernel.dtype)
+    for row, y, tap_y in _PAIRED_TAPS:
+        for column, x, tap_x in _PAIRED_TAPS:
+            result[y, x, row, column] = kernel[tap_y, tap_x]
+    return result.reshape(3, 3, 4 * inputs, outputs)
+
+
 def _dense(x, kernel, bias):
     return tf.matmul(x, kernel) + bias
 
 
 def _convolution(x, kernel, bias):
     return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 2, "SAME"), bias)
+
+
+def _paired_convolution(x, kernel, bias):
+    return tf.nn.bias_add(tf.nn.conv2d(tf.nn.space_to_depth(x, 2), kernel, 1, "SAME"), bias)
 
 
 def _deconvolution(x, kernel, bias):
@@ -53,6 +71,8 @@ def _product(layer, norm):
     if isinstance(layer, keras.layers.Dense):
         return _dense, (kernel, bias)
     if not isinstance(layer, keras.layers.Conv2DTranspose):
+        if kernel.shape[2] <= _FEW_CHANNELS:
+            return _paired_convolution, (paired_kernel(kernel), bias)
         return _convolution, (kernel, bias)
     if layer.filters <= _FEW_CHANNELS:
         return _subpixel_deconvolution, (subpixel_kernel(kernel), np.tile(bias, 4))

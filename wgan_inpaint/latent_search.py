@@ -89,7 +89,7 @@ class Settings:
                 raise InputError(
                     f"--{name}={getattr(self, name)}: choose one of {', '.join(choices)}"
                 )
-        if self.window % 2 == 0:
+        if self.window < 1 or self.window % 2 == 0:
             raise InputError(f"--window={self.window}: give an odd number of pixels")
         if self.restarts < 1 or (self.init != "random" and self.candidates < self.restarts):
             raise InputError(
@@ -305,7 +305,7 @@ class LatentSearch:
         return tf.stack([self.settings.seed, 3 * iteration + what])
 
     def _for_each_image(self, x, images):
-        """The same random numbers, one row for each restart, for every image: [R, ...] to [N, ...]."""
+        """The same random numbers for every image, a row for each restart: [R, ...] to [N, ...]."""
         return tf.tile(x, [tf.shape(images)[0], *[1] * (x.shape.rank - 1)])
 
     def _start(self, images, masks):
@@ -330,9 +330,7 @@ class LatentSearch:
         if settings.init == "encoder" and settings.restarts == 1:
             return tf.zeros([tf.shape(images)[0], 1, self.latent])  # the encoder's only
         generate = self.networks.generator.at(self.dtype)
-        candidates = networks.random_latents(
-            settings.candidates, self.latent, self._seed(_START)
-        )
+        candidates = networks.random_latents(settings.candidates, self.latent, self._seed(_START))
         target, weights = self.observe(images, masks)
         parts = []
         for first in range(0, settings.candidates, _RANKED_AT_A_TIME):
@@ -401,7 +399,7 @@ class LatentSearch:
         copies = tf.shape(state.z)[0] // settings.restarts
         shape = [settings.restarts, self.latent]
         seed = self._seed(_VELOCITY, state.iteration)
-        start = tf.random.stateless_normal(shape, seed, alg="philox")
+        start = networks.normal(shape, seed)
         start = tf.tile(start, [copies, 1])
         beta = settings.hmc_beta * settings.hmc_anneal ** tf.cast(state.iteration, tf.float32)
         half = settings.hmc_step / 2 * beta
@@ -417,7 +415,7 @@ class LatentSearch:
         )
         energy = beta * (loss - new_loss) + tf.reduce_sum(start**2 - velocity**2, axis=1) / 2
         seed = self._seed(_ACCEPT, state.iteration)
-        chance = tf.random.stateless_uniform([settings.restarts], seed, alg="philox")
+        chance = networks.uniform([settings.restarts], seed)
         accepted = tf.math.log(tf.tile(chance, [copies])) < energy
         return tf.where(accepted[:, None], z, state.z), state.first, state.second
 

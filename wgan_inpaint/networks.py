@@ -11,6 +11,7 @@ cancel it.
 """
 
 import dataclasses
+import math
 
 import keras
 import tensorflow as tf
@@ -192,12 +193,28 @@ def encoder(architecture, width=32, dtype="float32"):
     return keras.Model({"images": images, "masks": masks}, x, name="encoder")
 
 
+def uniform(shape, seed):
+    """Numbers from U[0, 1), float32: the same for a seed with XLA and without.
+
+    Of the 32 random bits of a number TensorFlow's own kernel takes the last 23, XLA's the first, so
+    that ``tf.random.stateless_uniform`` agrees with itself for integers only. Here it is the last.
+    """
+    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
+    return tf.cast(tf.bitwise.bitwise_and(bits, 2**23 - 1), tf.float32) / 2**23
+
+
+def normal(shape, seed):
+    """Numbers from N(0, 1), float32, by Box and Muller's method from ``uniform``."""
+    radius, angle = tf.unstack(uniform([2, *shape], seed))
+    return tf.sqrt(-2 * tf.math.log(1 - radius)) * tf.cos(2 * math.pi * angle)
+
+
 def random_latents(count, latent, seed):
-    """z ~ U[-1, 1]^Z ([1] Section 4), float32 [count, Z].
+    """Draws z ~ U[-1, 1]^Z ([1] Section 4), float32 [count, Z].
 
     Args:
       count: number of vectors.
       latent: Z.
       seed: two integers; the same ones draw the same z, with XLA and without.
     """
-    return tf.random.stateless_uniform([count, latent], seed, -1.0, 1.0, alg="philox")
+    return 2 * uniform([count, latent], seed) - 1

@@ -1,6 +1,6 @@
-"""Trains the generator of latent search, its critic and its encoder.
+r"""Trains the generator of latent search, its critic and its encoder.
 
-    python -m wgan_inpaint.train --flagfile=flags/papers/arjovsky2017.flags --dataset=FOLDER \\
+    python -m wgan_inpaint.train --flagfile=flags/papers/arjovsky2017.flags --dataset=FOLDER \
         --run_dir=RUN
 
 Start the same command again to go on after any interruption.
@@ -16,7 +16,7 @@ from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import adversarial
+from wgan_inpaint import adversarial, history
 
 FLAGS = flags.FLAGS
 
@@ -103,7 +103,7 @@ def main():
         adversarial.segments(trainer, batches, steps, FLAGS.encoder_steps, FLAGS.batch_size),
         run,
         training_flags.schedule(),
-        trainer.sampler(),
+        history.drawing(trainer.sampler(), run),
         jit_compile,
     )
     if not complete:

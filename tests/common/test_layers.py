@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.layers import BatchNorm, SymmetricConv2D
+from common.layers import BatchNorm, DamagedImage, ImageLayerNorm, SymmetricConv2D, UnitRange
 
 
 def normal(*shape, seed=0):
@@ -124,3 +124,62 @@ def test_a_norm_survives_its_configuration():
     x = tf.cast(normal(1, 2, 2, 3), tf.bfloat16)
     np.testing.assert_array_equal(copy(x), layer(x))
     assert copy(x).dtype == tf.bfloat16
+
+
+@pytest.fixture
+def layer_norm():
+    layer = ImageLayerNorm()
+    layer.build((None, 4, 6, 5))
+    layer.set_weights([normal(5, seed=1), normal(5, seed=2)])
+    return layer
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_layer_norm_takes_the_moments_of_each_image(layer_norm, compiled):
+    x = normal(3, 4, 6, 5) * [[[[1]]], [[[7]]], [[[0.1]]]] + 2
+    x = x.astype(np.float32)
+    mean, variance = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
+    gamma, beta = layer_norm.get_weights()
+    expected = (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+    run = tf.function(layer_norm, jit_compile=True) if compiled else layer_norm
+    np.testing.assert_allclose(run(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_layer_norm_does_not_mix_the_images_of_a_batch(layer_norm):
+    x = tf.constant(normal(3, 4, 6, 5))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        first = tf.reduce_sum(layer_norm(x)[0] ** 2)
+    gradient = tape.gradient(first, x).numpy()
+    assert np.abs(gradient[0]).max() > 1e-3
+    np.testing.assert_array_equal(gradient[1:], 0)
+
+
+def test_layer_norm_computes_in_float32():
+    layer = ImageLayerNorm(dtype="mixed_bfloat16")
+    x = tf.cast(normal(2, 16, 16, 3) + 50, tf.bfloat16)
+    y = layer(x)
+    assert y.dtype == tf.bfloat16
+    assert {v.dtype for v in layer.variables} == {"float32"}
+    exact = tf.cast(x, tf.float64).numpy()
+    expected = (exact - exact.mean((1, 2, 3), keepdims=True)) / exact.std((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(tf.cast(y, tf.float64), expected, rtol=2**-8, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("activation", "formula"),
+    [("sigmoid", lambda x: 1 / (1 + np.exp(-x))), ("tanh", lambda x: (np.tanh(x) + 1) / 2)],
+)
+def test_the_unit_range_is_reached_in_float32(activation, formula):
+    x = tf.cast(normal(2, 3, 4, 3), tf.bfloat16)
+    y = UnitRange(activation)(x)
+    assert y.dtype == tf.float32
+    np.testing.assert_allclose(y, formula(tf.cast(x, tf.float32).numpy()), rtol=1e-5)
+
+
+def test_a_damaged_image_holds_nothing_in_the_hole():
+    images, masks = normal(2, 4, 5, 3), np.zeros((2, 4, 5, 1), np.float32)
+    masks[:, 1:3, 2:] = 1
+    hidden = np.where(masks > 0, np.nan, images)
+    expected = np.concatenate([np.where(masks > 0, 0, 2 * images - 1), masks], -1)
+    np.testing.assert_array_equal(DamagedImage()({"images": hidden, "masks": masks}), expected)

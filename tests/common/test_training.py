@@ -252,9 +252,19 @@ def adam(gradients, rate=1e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8):
     return x
 
 
+def torch_rmsprop(gradients, rate=5e-5, alpha=0.99, epsilon=1e-8):
+    """Torch's RMSprop, from x = 0."""
+    x = squares = 0.0
+    for g in gradients:
+        squares = alpha * squares + (1 - alpha) * g * g
+        x -= rate * g / (math.sqrt(squares) + epsilon)
+    return x
+
+
 @pytest.mark.parametrize(
     ("optimizer", "formula"),
     [
+        (lambda: training.optimizer("rmsprop", 5e-5), torch_rmsprop),
         (lambda: training.optimizer("adadelta", 1.0), zeiler),
         (lambda: training.optimizer("adam", 1e-3, beta_1=0.5), adam),
     ],
@@ -265,6 +275,24 @@ def test_optimizers_follow_their_papers(optimizer, formula):
     for gradient in gradients:
         one.apply([tf.constant(gradient)], [variable])
     assert float(variable.value) == pytest.approx(formula(gradients), rel=1e-4)
+
+
+def test_rmsprop_takes_torchs_step_where_gradients_are_tiny():
+    gradients = [2e-6, -1e-6, 3e-7, 1e-6]  # of a clipped critic
+    steps = []
+    for one in (
+        training.optimizer("rmsprop", 5e-5),
+        keras.optimizers.RMSprop(5e-5, rho=0.99, epsilon=1e-8),
+    ):
+        variable, positions = keras.Variable([0.0, 0.0]), []
+        for gradient in gradients:
+            one.apply([tf.constant([gradient, 0.0])], [variable])
+            positions.append(variable.numpy())
+        steps.append(positions)
+        assert positions[-1][1] == 0
+    expected = [torch_rmsprop(gradients[:n]) for n in range(1, 5)]
+    assert [position[0] for position in steps[0]] == pytest.approx(expected, rel=1e-4)
+    assert 100 < steps[0][0][0] / steps[1][0][0] < 1000
 
 
 def test_the_learning_rate_falls_to_zero_on_a_cosine():

@@ -1,0 +1,369 @@
+"""The networks play the papers' games, update by update, and a stopped game goes on unchanged."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import images as image_files
+from common import training
+from common.errors import InputError
+from common.masks import MaskSpec
+from wgan_inpaint import adversarial, networks
+from wgan_inpaint.adversarial import Objective
+from wgan_inpaint.networks import Architecture
+
+HOLES = MaskSpec(kinds=("rectangle",), hole_min=8, hole_max=16)
+RATE = 0.01
+IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8))
+OBJECTIVES = [
+    Objective("gan", critic_steps=1),
+    Objective("wgan", critic_steps=1),
+    Objective("wgan_gp", critic_steps=1),
+]
+by_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.name)
+
+
+def sgd():
+    return keras.optimizers.SGD(RATE)
+
+
+def make_trainer(objective=OBJECTIVES[0], averaging=0.0, optimizer=sgd, seed=5, **options):
+    """A trainer of tiny networks with the same weights every time."""
+    keras.utils.set_random_seed(1)
+    norm = "layer" if objective.name == "wgan_gp" else "batch"
+    architecture = Architecture(
+        **{"size": 32, "width": 4, "latent": 6, "critic_norm": norm, **options}
+    )
+    trainer = adversarial.Trainer(architecture, objective, HOLES, averaging, seed=seed)
+    trainer.compile(optimizer(), optimizer(), optimizer())
+    return trainer
+
+
+def step(trainer, times=1, images=IMAGES):
+    """Steps; {metric: mean over them}."""
+    trainer.reset_metrics()
+    for _ in range(times):
+        values = trainer.train_step(images)
+    return {name: float(value) for name, value in values.items()}
+
+
+def same(before, after):
+    """Which of the arrays are the same to the bit."""
+    return [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+
+
+def close(actual, expected, atol=2e-6):
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol)
+
+
+def trained(network):
+    return [v.numpy() for v in network.trainable_variables]
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Objective(critic_steps=5),
+        Objective(
+            critic_steps=5, warmup_critic_steps=100, warmup_generator_steps=25, refresh_every=500
+        ),
+        Objective(critic_steps=2, warmup_critic_steps=7, warmup_generator_steps=3),
+        Objective(critic_steps=2, warmup_critic_steps=7, refresh_every=4),
+        Objective(critic_steps=2, warmup_generator_steps=3, refresh_every=4),
+    ],
+)
+def test_the_schedule_is_the_one_of_the_authors_loop(objective):
+    expected = []
+    for generator_step in range(1001):
+        close_to_optimum = generator_step < objective.warmup_generator_steps or (
+            objective.refresh_every > 0 and generator_step % objective.refresh_every == 0
+        )
+        many = objective.warmup_critic_steps if close_to_optimum else 0
+        expected.append(many or objective.critic_steps)
+    np.testing.assert_array_equal(objective.critic_updates(tf.range(1001)), expected)
+    for count in (0, 1, 30, 1001):
+        assert objective.total_steps(count) == sum(expected[:count])
+
+
+def test_the_generator_is_updated_when_its_turn_has_come_and_only_then():
+    objective = Objective(
+        "wgan", critic_steps=2, warmup_critic_steps=4, warmup_generator_steps=1, refresh_every=3
+    )
+    trainer, updated = make_trainer(objective), []
+    for number in range(1, objective.total_steps(4) + 1):
+        generator, critic = trained(trainer.generator), trained(trainer.critic)
+        step(trainer)
+        assert not all(same(critic, trained(trainer.critic)))
+        changed = not any(same(generator, trained(trainer.generator)))
+        assert changed or all(same(generator, trained(trainer.generator)))
+        updated += [number] * changed
+    assert updated == [4, 6, 8, 12]
+    assert int(trainer.generator_steps) == 4
+    assert int(trainer.step) == 12
+
+
+def hand_computed_step(trainer):
+    """New trained weights of critic and generator by a textbook step of each, and the logs."""
+    objective, critic, generator = trainer.objective, trainer.critic, trainer.generator
+    real = tf.cast(IMAGES, tf.float32) / 255
+
+    def latents(what):
+        return networks.random_latents(4, 6, trainer._seed(what))
+
+    def descend(network, tape, loss):
+        gradients = tape.gradient(loss, network.trainable_variables)
+        return [v - RATE * g for v, g in zip(trained(network), gradients, strict=True)]
+
+    fake, logs = tf.constant(generator(latents(0), training=True).numpy()), {}
+    with tf.GradientTape() as tape:
+        f_real, f_fake = critic(real, training=True), critic(fake, training=True)
+        if objective.name == "gan":
+            loss = tf.reduce_mean(tf.nn.softplus(-f_real) + tf.nn.softplus(f_fake))
+            logs["jensen_shannon"] = math.log(2) - loss / 2
+        else:
+            loss = tf.reduce_mean(f_fake - f_real)
+            logs["wasserstein"] = -loss
+        if objective.name == "wgan_gp":
+            epsilon = networks.uniform([4, 1, 1, 1], trainer._seed(2))
+            with tf.GradientTape() as inner:
+                between = 2 * (epsilon * real + (1 - epsilon) * fake) - 1
+                inner.watch(between)
+                score = critic((between + 1) / 2, training=True)
+            norms = tf.norm(tf.reshape(inner.gradient(score, between), [4, -1]), axis=1)
+            logs["penalty"] = tf.reduce_mean((norms - 1) ** 2)
+            loss += 10 * logs["penalty"]
+    logs["critic"] = loss
+    new_critic = descend(critic, tape, loss)
+    if objective.name == "wgan":
+        new_critic = [np.clip(v, -0.01, 0.01) for v in new_critic]
+    for variable, value in zip(critic.trainable_variables, new_critic, strict=True):
+        variable.assign(value)
+    with tf.GradientTape() as tape:
+        score = critic(generator(latents(1), training=True), training=True)
+        wins = tf.nn.softplus(-score) if objective.name == "gan" else -score
+        loss = tf.reduce_mean(wins)
+    return new_critic, descend(generator, tape, loss), {k: float(v) for k, v in logs.items()}
+
+
+@by_objective
+def test_a_step_is_one_of_each_network_by_its_own_gradient(objective):
+    critic, generator, logs = hand_computed_step(make_trainer(objective))
+    trainer = make_trainer(objective)
+    values = step(trainer)
+    close(trained(trainer.critic), critic)
+    close(trained(trainer.generator), generator)
+    assert {name: values[name] for name in logs} == pytest.approx(logs, rel=1e-4)
+    assert set(values) == {*logs, "generator", "generator_steps"}
+
+
+@pytest.mark.parametrize("clip", [0.01, 0.003])
+def test_every_weight_of_a_wgan_critic_is_clipped(clip):
+    trainer = make_trainer(Objective("wgan", clip=clip))
+    assert any(np.abs(v).max() > clip for v in trained(trainer.critic))
+    step(trainer)
+    largest = [np.abs(v).max() for v in trained(trainer.critic)]
+    assert max(largest) == np.float32(clip)
+    assert any(np.abs(v).max() > clip for v in trained(trainer.generator))
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.3, 0.999])
+def test_the_average_is_that_of_the_generators_weights(averaging):
+    trainer = make_trainer(averaging=averaging)
+    expected = trainer.average.get_weights()
+    for done in range(4):
+        step(trainer)
+        keep = min(averaging, (1 + done) / (10 + done))
+        new = trainer.generator.get_weights()
+        expected = [keep * a + (1 - keep) * b for a, b in zip(expected, new, strict=True)]
+    close(trainer.average.get_weights(), expected)
+    equal = same(trainer.average.get_weights(), trainer.generator.get_weights())
+    assert all(equal) if averaging == 0 else not any(equal)
+
+
+def test_a_step_is_a_function_of_seed_and_step():
+    weights = []
+    for seed, first in ((5, 0), (5, 0), (6, 0), (5, 1)):
+        trainer = make_trainer(seed=seed)
+        trainer.step.assign(first)
+        step(trainer)
+        weights.append(trained(trainer.generator))
+    assert all(same(weights[0], weights[1]))
+    assert not any(same(weights[0], weights[2]))
+    assert not any(same(weights[0], weights[3]))
+
+
+def test_every_draw_of_a_run_is_another():
+    trainer, seen = make_trainer(), set()
+    for number in range(5):
+        trainer.step.assign(number)
+        seen |= {tuple(trainer._seed(what).numpy()) for what in range(5)}
+    assert len(seen) == 25
+
+
+@by_objective
+def test_a_step_compiled_with_xla_equals_the_eager_one(objective):
+    eager, compiled = make_trainer(objective), make_trainer(objective)
+    values = step(eager)
+    train_step = tf.function(compiled.train_step, jit_compile=True)
+    logs = {name: float(value) for name, value in train_step(IMAGES).items()}
+    assert logs == pytest.approx(values, rel=1e-4)
+    for name in ("generator", "average", "critic"):
+        # The gradients of a BatchNorm of few numbers amplify rounding.
+        close(getattr(compiled, name).get_weights(), getattr(eager, name).get_weights(), atol=2e-5)
+    assert int(compiled.generator_steps) == 1
+
+
+@pytest.mark.parametrize("fake", [0.49, 0.47])
+def test_the_estimate_grows_to_the_distance_of_two_constant_pictures(fake):
+    # W of two point masses is their distance. A slope s scores s W - lambda (s - 1)^2, which is
+    # greatest at s = 1 + W / (2 lambda).
+    real = 130 / 255
+    distance = 2 * (real - fake) * math.sqrt(32 * 32 * 3)
+    bound = distance * (1 + distance / (2 * 10))
+    trainer = make_trainer(
+        Objective("wgan_gp", penalty=10, critic_steps=10**6),
+        optimizer=lambda: keras.optimizers.Adam(1e-3, beta_1=0, beta_2=0.9),
+        width=8,
+        critic_norm="none",
+    )
+    last = trainer.generator.get_layer("output")
+    last.kernel.assign(tf.zeros_like(last.kernel))
+    last.bias.assign(tf.fill(last.bias.shape, math.atanh(2 * fake - 1)))
+    images = tf.fill([8, 32, 32, 3], tf.constant(130, tf.uint8))
+    train_step = tf.function(trainer.train_step)
+    first = float(train_step(images)["wasserstein"])
+    for number in range(300):
+        if number == 200:
+            trainer.reset_metrics()  # the mean of the last hundred
+        estimate = float(train_step(images)["wasserstein"])
+    assert abs(first) < 0.1 * distance
+    assert 0.9 * distance < estimate < 1.1 * bound
+
+
+def batches(first):
+    """Images that are a function of their number."""
+    numbers = tf.data.Dataset.range(first, 10**6)
+    pictures = numbers.map(
+        lambda n: tf.cast(
+            tf.random.stateless_uniform([32, 32, 3], [n, 0], 0, 256, tf.int32), tf.uint8
+        )
+    )
+    return pictures.batch(4, drop_remainder=True)
+
+
+class Killed(Exception):
+    """Stands for a process that ends without a word."""
+
+
+def train(run_dir, objective, kill_at=()):
+    """Trains 10 + 4 steps; killed at the given ones, before they are saved, and started again."""
+    killed = []
+    while True:
+        keras.utils.set_random_seed(1 + len(killed))  # other initial weights in every process
+        architecture = Architecture(size=32, width=4, latent=6, critic_norm="none")
+        trainer = adversarial.Trainer(architecture, objective, HOLES, 0.9, seed=3)
+        trainer.compile(*(training.optimizer(name, 1e-3) for name in ("adam", "rmsprop", "adam")))
+        sampler = trainer.sampler()
+
+        def sample(path, trainer=trainer, sampler=sampler):
+            sampler(path)
+            now = int(trainer.step)
+            if now in kill_at and now not in killed:
+                killed.append(now)
+                raise Killed
+
+        run = training.RunDirectory(run_dir)
+        run.settle_flags("")
+        plan = adversarial.segments(trainer, batches, objective.total_steps(5), 4, 4)
+        schedule = training.Schedule(log_every=1, save_every=3, sample_every=5)
+        try:
+            state = trainer.checkpointed()
+            assert training.fit(trainer, state, plan, run, schedule, sample)
+        except Killed:
+            continue
+        assert killed == list(kill_at)
+        return trainer
+
+
+def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path):
+    objective = Objective("wgan_gp", critic_steps=2)
+    whole = train(tmp_path / "whole", objective)
+    broken = train(tmp_path / "broken", objective, kill_at=(5, 10, 14))
+    assert int(broken.step) == 14
+    assert int(broken.generator_steps) == 5
+    for part in ("generator", "average", "critic", "encoder"):
+        assert all(same(getattr(whole, part).get_weights(), getattr(broken, part).get_weights()))
+    logs = []
+    for folder in ("whole", "broken"):
+        text = (tmp_path / folder / "metrics.jsonl").read_text()
+        logs.append([json.loads(line) for line in text.splitlines()])
+        for line in logs[-1]:
+            del line["seconds"]
+    assert logs[0] == logs[1]
+    assert [line["step"] for line in logs[0]] == list(range(1, 15))
+    assert [line["segment"] for line in logs[0]] == ["adversarial"] * 10 + ["encoder"] * 4
+    samples = [sorted((tmp_path / n / "samples").iterdir()) for n in ("whole", "broken")]
+    assert [path.name for path in samples[0]] == [path.name for path in samples[1]]
+    for one, other in zip(*samples, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(tmp_path):
+    trainer = make_trainer()
+    score = trainer.critic.get_layer("score")
+    score.bias.assign([math.nan])
+    run = training.RunDirectory(tmp_path)
+    run.settle_flags("")
+    with pytest.raises(InputError, match=r"step 1: .* is not finite") as error:
+        training.fit(
+            trainer,
+            trainer.checkpointed(),
+            adversarial.segments(trainer, batches, 3, 0, 4),
+            run,
+            training.Schedule(),
+            trainer.sampler(),
+        )
+    assert "\n" not in str(error.value)
+    assert not run.has_checkpoint()
+
+
+def test_segments_take_up_the_stream_of_images_where_the_last_one_ended():
+    trainer, asked = make_trainer(), []
+    plan = adversarial.segments(trainer, asked.append, 10, 3, 8)
+    assert [(s.name, s.steps) for s in plan] == [("adversarial", 10), ("encoder", 3)]
+    for segment in plan:
+        segment.begin()
+        assert trainer.phase == segment.name
+        segment.batches(2)
+    assert asked == [16, 96]
+    assert [s.name for s in adversarial.segments(trainer, None, 10, 0, 8)] == ["adversarial"]
+    with pytest.raises(ValueError, match="warmup"):
+        trainer.begin("warmup")
+
+
+def test_samples_are_the_averaged_generators_pictures_of_fixed_latents(tmp_path):
+    trainer = make_trainer(averaging=0.5)
+    sample = trainer.sampler()
+    sample(tmp_path / "a.png")
+    trainer.sampler()(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    grid = image_files.to_uint8(image_files.read_image(tmp_path / "a.png"))
+    assert grid.shape == (8 * 34 + 2, 8 * 34 + 2, 3)
+    z = networks.random_latents(64, 6, [5, -1])
+    pictures = image_files.to_uint8(trainer.average(z, training=False).numpy())
+    for n, (row, column) in ((0, (0, 0)), (9, (1, 1)), (63, (7, 7))):
+        top, left = 2 + 34 * row, 2 + 34 * column
+        np.testing.assert_array_equal(grid[top : top + 32, left : left + 32], pictures[n])
+    assert len({picture.tobytes() for picture in pictures}) == 64
+
+
+def test_the_description_counts_parameters():
+    trainer = make_trainer()
+    text = adversarial.describe(trainer)
+    for network in (trainer.generator, trainer.critic, trainer.encoder):
+        assert f"{network.name}: {network.count_params():,} parameters" in text

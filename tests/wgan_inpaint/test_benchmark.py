@@ -1,0 +1,75 @@
+"""What the benchmark times does the same work."""
+
+import numpy as np
+import pytest
+
+from wgan_inpaint import benchmark, inference, latent_search, networks
+
+SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 4))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(
+        benchmark, "ARCHITECTURES", {"classic": SMALL, "packaged": networks.Architecture(width=4)}
+    )
+    monkeypatch.setattr(benchmark, "TRAINING_BATCH", 4)
+
+
+def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
+    built = []
+
+    def build(make):
+        def remembered(*arguments):
+            built.append(make(*arguments))
+            for variable in built[-1].trainable_variables:
+                noise = np.random.default_rng(len(built)).normal(0, 0.1, variable.shape)
+                variable.assign_add(noise)
+            return built[-1]
+
+        return remembered
+
+    monkeypatch.setattr(networks, "generator", build(networks.generator))
+    monkeypatch.setattr(networks, "critic", build(networks.critic))
+    loop = benchmark.classic_loop(SMALL)
+    images, holes = benchmark.scene(SMALL, 2)
+    folded = [inference.FoldedNetwork(network) for network in built]
+    search = latent_search.LatentSearch(
+        latent_search.Networks(*folded, None, "wgan", SMALL), latent_search.Settings()
+    )
+    start = search.start(images, holes)
+    state, _ = search.advance(images, holes, start, 10)
+    z = loop(images, holes, start.z.numpy(), 10)
+    np.testing.assert_allclose(z, state.z, atol=1e-4)
+    assert np.abs(z - start.z).max() > 0.05
+
+
+def test_every_part_is_timed(small):
+    for precision in ("float32", "bfloat16"):
+        assert benchmark.search_seconds(precision, "off", "classic", 2, 1) > 0
+    assert benchmark.classic_seconds("float32", "off", 2, 1) > 0
+    for critic_steps in benchmark.STEPS.values():
+        assert benchmark.step_seconds("float32", "off", critic_steps, 1) > 0
+
+
+def test_the_classic_networks_are_those_of_the_figure():
+    generator = networks.generator(benchmark.ARCHITECTURES["classic"])
+    shapes = [layer.kernel.shape for layer in generator.layers if hasattr(layer, "kernel")]
+    assert shapes == [
+        (100, 4 * 4 * 512),
+        (5, 5, 512, 512),
+        (5, 5, 256, 512),
+        (5, 5, 128, 256),
+        (5, 5, 3, 128),
+    ]
+    critic = networks.critic(benchmark.ARCHITECTURES["classic"])
+    flops = 0
+    for network, transposed in ((generator, True), (critic, False)):
+        for layer in network.layers:
+            if hasattr(layer, "kernel") and layer.kernel.ndim == 4:
+                side = layer.input.shape[1] if transposed else layer.output.shape[1]
+                flops += 2 * side**2 * np.prod(layer.kernel.shape)
+            elif hasattr(layer, "kernel"):
+                flops += 2 * np.prod(layer.kernel.shape)
+    # Forward, and the gradient with respect to what goes in.
+    assert 2 * 64 * flops == pytest.approx(178e9, rel=0.01)

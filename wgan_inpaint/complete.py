@@ -1,0 +1,82 @@
+"""Completes pictures by latent search.
+
+    python -m wgan_inpaint.complete
+    python -m wgan_inpaint.complete --input=PHOTO --mask=HOLE
+    python -m wgan_inpaint.complete --input=FOLDER --mask=FOLDER --output=FOLDER
+    python -m wgan_inpaint.complete --input=PHOTO --samples=8 --snapshot_every=50 --animation=gif
+    python -m wgan_inpaint.complete --input=PHOTO --mask_kind=lowres
+
+Without flags, a portrait of Grace Hopper with a square hole. In a mask file white is missing;
+without one, ``--mask_kind`` says what hole is drawn. Images larger than the generator's are
+completed at its size, on the crop around the hole, and put back at full resolution; smaller ones
+are refused.
+
+``--mask_kind=lowres`` is super-resolution: of an image, only its averages over blocks of
+``--lowres`` pixels are known, and the result has the generator's size.
+
+For an image NAME it writes NAME.png, NAME_loss.csv (iteration, total, context and prior loss) and,
+on request, NAME_figure.png, NAME_strip.png or NAME_search.gif (the picture at chosen iterations),
+NAME_sample1.png, ... and NAME_samples.png (different completions, the first with the least loss).
+"""
+
+import functools
+import pathlib
+
+import tensorflow as tf
+from absl import flags
+
+from common import completion_files, runtime, samples
+from flags import completion as completion_flags
+from flags import masks as mask_flags
+from flags import runtime as runtime_flags
+from flags import search as search_flags
+from wgan_inpaint import completing, latent_search, loading
+
+FLAGS = flags.FLAGS
+
+SAMPLE = completion_files.Picture(
+    samples.NAME,
+    functools.partial(samples.portrait, 128),
+    pathlib.PurePath(f"{samples.NAME}.png"),
+)
+
+
+def define_flags():
+    """Defines this command's flags."""
+    completion_flags.define("shipped:wgan_inpaint", windows=False)
+    mask_flags.define("center", (search_flags.LOWRES,))
+    runtime_flags.define()
+    search_flags.define()
+    search_flags.define_completion()
+
+
+def main():
+    """Completes every picture; returns 1 if one of them failed."""
+    pictures = completion_flags.pictures(SAMPLE)
+    block, extras = search_flags.lowres(), search_flags.extras()
+    masks = None if block else completion_flags.masks_of(pictures)
+    outputs = completion_flags.outputs(pictures, masks.paths if masks else (), extras.endings())
+    networks_ = loading.load_networks(FLAGS.model)
+    bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
+    search = latent_search.LatentSearch(
+        networks_,
+        search_flags.settings(networks_, block, extras.samples),
+        tf.bfloat16 if bfloat16 else tf.float32,
+        runtime.choose_xla(FLAGS.xla),
+    )
+    if block:
+        views = completing.low_resolutions(search.size, block)
+    else:
+        views = completing.holes(masks, search.size, FLAGS.blend)
+    done = completing.complete_files(pictures, views, outputs, search, extras, FLAGS.batch_size)
+    if len(pictures) > 1:
+        print(f"{done} of {len(pictures)} completed: {FLAGS.output}")
+    elif done:
+        for path in filter(None, (outputs[0].image, outputs[0].figure, *outputs[0].more.values())):
+            print(path)
+    return int(done < len(pictures))
+
+
+if __name__ == "__main__":
+    define_flags()
+    runtime.run(main)
