@@ -26,6 +26,7 @@ setup(
         "opencv-python>=4.10",
         "absl-py>=2.1",
         "matplotlib>=3.8",
+        "pillow>=10",
         # tensorflow-datasets imports it without asking for it.
         "importlib_resources",
     ],

@@ -1,9 +1,9 @@
 """Pictures for people: grids of images, labelled comparisons, and curves.
 
 `compose_grid` and `show_hole` turn arrays into arrays, for the samples of a training run.
-`save_comparison`, `save_curves`, `save_progress` and `save_panels` draw figures for a report: the
-suffix of the path decides between .png, .pdf and .svg, text stays text in the last two, and files
-are written atomically.
+`save_comparison`, `save_gallery`, `save_curves`, `save_progress` and `save_panels` draw figures for
+a report: the suffix of the path decides between .png, .pdf and .svg, text stays text in the last
+two, and files are written atomically. `save_animation` makes pictures move.
 Images are float RGB `[H, W, 3]` in [0, 1], masks `[H, W, 1]` with 1 = missing.
 
 In a comparison small images are enlarged by a whole factor, each pixel to a square, and large ones

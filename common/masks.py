@@ -11,7 +11,7 @@ Kinds:
   pixels     each pixel missing with probability ``missing`` [3]
   half       left, right, top or bottom half, at random; or "left", "right", "top", "bottom"
   pattern    smooth random blobs that cover ``missing_pattern`` of the picture [3]
-  grid       every ``grid_step``-th pixel of every ``grid_step``-th row missing [4]
+  grid       all but every ``grid_step``-th pixel of every ``grid_step``-th row missing [4]
   freeform   random strokes with round brushes [5]
   files      a mask file, or one drawn from a folder
 
@@ -55,7 +55,7 @@ class MaskSpec:
       holes: rectangles or squares in an image; they may overlap.
       missing: expected share of missing pixels of kind "pixels".
       missing_pattern: share of missing pixels of kind "pattern".
-      grid_step: distance of missing pixels of kind "grid".
+      grid_step: distance of known pixels of kind "grid".
       strokes, brush_min, brush_max: strokes of kind "freeform" and their range of widths.
       bank: uint8 [N, H, W, 1] of 0 and 1 for kind "files"; see ``read_bank``.
     """
@@ -226,7 +226,7 @@ def _pattern(spec, batch, height, width, seed):
 def _grid(spec, batch, height, width, seed):
     del seed
     rows, columns = _axes(height, width)
-    mask = (rows % spec.grid_step == 0) & (columns % spec.grid_step == 0)
+    mask = (rows % spec.grid_step != 0) | (columns % spec.grid_step != 0)
     return tf.repeat(mask, batch, axis=0)
 
 

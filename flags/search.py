@@ -18,41 +18,44 @@ ANIMATIONS = tuple(suffix[1:] for suffix in figures.ANIMATION_SUFFIXES)
 
 def define():
     """Defines the flags of ``latent_search.Settings``; ``--seed`` too if no group has it yet."""
-    of_paper = latent_search.Settings()
-    flags.DEFINE_integer("iterations", 300, "Of the optimizer.", lower_bound=0)
+    default = latent_search.FAST
+    flags.DEFINE_integer("iterations", default.iterations, "Of the optimizer.", lower_bound=0)
     flags.DEFINE_enum(
         "optimizer",
-        of_paper.optimizer,
+        default.optimizer,
         latent_search.OPTIMIZERS,
         "Adam, Nesterov's momentum, or Hamiltonian Monte Carlo.",
     )
     rate = {"lower_bound": 0.0}
-    flags.DEFINE_float("learning_rate", 0.03, "Of adam and momentum.", **rate)
+    flags.DEFINE_float("learning_rate", default.learning_rate, "Of adam and momentum.", **rate)
     share = {"lower_bound": 0.0, "upper_bound": 1.0}
-    flags.DEFINE_float("beta_1", of_paper.beta_1, "Of adam.", **share)
-    flags.DEFINE_float("beta_2", of_paper.beta_2, "Of adam.", **share)
-    flags.DEFINE_float("momentum", of_paper.momentum, "Of momentum.", **share)
-    flags.DEFINE_float("hmc_step", of_paper.hmc_step, "hmc: step size.", **rate)
+    flags.DEFINE_float("beta_1", default.beta_1, "Of adam.", **share)
+    flags.DEFINE_float("beta_2", default.beta_2, "Of adam.", **share)
+    flags.DEFINE_float("momentum", default.momentum, "Of momentum.", **share)
+    flags.DEFINE_float("hmc_step", default.hmc_step, "hmc: step size.", **rate)
     flags.DEFINE_integer(
         "hmc_leapfrogs",
-        of_paper.hmc_leapfrogs,
+        default.hmc_leapfrogs,
         "hmc: leapfrog steps in an iteration.",
         lower_bound=1,
     )
-    flags.DEFINE_float("hmc_beta", of_paper.hmc_beta, "hmc: inverse temperature.", **rate)
+    flags.DEFINE_float("hmc_beta", default.hmc_beta, "hmc: inverse temperature.", **rate)
     flags.DEFINE_float(
-        "hmc_anneal", of_paper.hmc_anneal, "hmc: hmc_beta's factor in each iteration.", **rate
+        "hmc_anneal", default.hmc_anneal, "hmc: hmc_beta's factor in each iteration.", **rate
     )
-    flags.DEFINE_float("prior_weight", of_paper.prior_weight, "Lambda, of the prior loss.", **rate)
+    flags.DEFINE_float("prior_weight", default.prior_weight, "Lambda, of the prior loss.", **rate)
     flags.DEFINE_enum(
-        "context", of_paper.context, latent_search.CONTEXTS, "How known pixels are compared."
+        "context", default.context, latent_search.CONTEXTS, "How known pixels are compared."
     )
     flags.DEFINE_integer(
-        "window", of_paper.window, "weighted_l1: side of the neighbourhood (pixels).", lower_bound=1
+        "window", default.window, "weighted_l1: side of the neighbourhood (pixels).", lower_bound=1
     )
-    flags.DEFINE_bool("clip", of_paper.clip, "Clip z to [-1, 1] after each iteration.")
+    flags.DEFINE_bool("clip", default.clip, "Clip z to [-1, 1] after each iteration.")
     flags.DEFINE_integer(
-        "restarts", 4, "Searches for each completion; the one of least loss is kept.", lower_bound=1
+        "restarts",
+        default.restarts,
+        "Searches for each completion; the one of least loss is kept.",
+        lower_bound=1,
     )
     flags.DEFINE_enum(
         "init",
@@ -62,7 +65,7 @@ def define():
         "--candidates behind it; auto: encoder if there is one that fits, else ranked.",
     )
     flags.DEFINE_integer(
-        "candidates", of_paper.candidates, "Random z to choose from.", lower_bound=1
+        "candidates", default.candidates, "Random z to choose from.", lower_bound=1
     )
     if "seed" not in FLAGS:
         flags.DEFINE_integer(

@@ -29,6 +29,8 @@ def place(tmp_path_factory):
     (root / "text.txt").write_text("not a picture")
     mask = np.zeros((128, 128), np.uint8)
     cv2.imwrite(str(root / "no_hole.png"), mask)
+    cv2.imwrite(str(root / "all_hole.png"), 255 - mask)
+    cv2.imwrite(str(root / "small.png"), picture[:48, :48])
     mask[40:80, 40:80] = 255
     cv2.imwrite(str(root / "mask.png"), mask)
     cv2.imwrite(str(root / "small_mask.png"), mask[:64, :64])
@@ -48,6 +50,12 @@ def place(tmp_path_factory):
 
 TRAIN = ("glcic.train", "--dataset={}/photos", "--run_dir={}/run", "--width=0.03", "--dry_run")
 COMPLETE = ("glcic.complete", "--model={}/model", "--output={}/out", "--input={}/photos")
+SEARCH_TRAIN = (
+    "wgan_inpaint.train", "--dataset={}/photos", "--run_dir={}/search_run", "--image_size=32",
+    "--architecture=mlp", "--batch_size=2", "--generator_steps=8", "--log_every=1",
+    "--precision=float32",
+)  # fmt: skip
+SEARCH = ("wgan_inpaint.complete", "--output={}/out", "--input={}/photos", "--iterations=2")
 COMPARE = (
     "common.compare", "--models=a={}/model", "--dataset={}/photos", "--output={}/table",
 )  # fmt: skip
@@ -94,6 +102,30 @@ CASES = {
     "export: no run": (("glcic.export",), ("--run_dir={}/not_a_run",), "not_a_run"),
     "export: no checkpoint": (("glcic.export",), ("--run_dir={}/other_run",), "checkpoint"),
     "export: no flag": (("glcic.export",), (), "--run_dir is missing"),
+    "search train: NaN": (
+        SEARCH_TRAIN, ("--learning_rate=1e30", "--optimizer=adam"), "--learning_rate",
+    ),
+    "search train: no data set": (("wgan_inpaint.train", "--run_dir={}/run"), (), "--dataset"),
+    "search train: unknown objective": (SEARCH_TRAIN, ("--objective=vae",), "--objective"),
+    "search train: a size between": (SEARCH_TRAIN, ("--image_size=48",), "--image_size"),
+    "search: nothing known": (SEARCH, ("--mask={}/all_hole.png",), "no known (black) pixel"),
+    "search: no hole": (SEARCH, ("--mask={}/no_hole.png",), "nothing to complete"),
+    "search: smaller than the generator": (SEARCH, ("--input={}/small.png",), "48x48"),
+    "search: a model of another method": (SEARCH, ("--model={}/model",), "latent search"),
+    "search: no model": (SEARCH, ("--model={}/nowhere",), "nowhere"),
+    "search: an even window": (SEARCH, ("--window=4",), "--window"),
+    "search: a snapshot behind the end": (SEARCH, ("--snapshots=5,900",), "is none of the"),
+    "search: two kinds of known": (SEARCH, ("--mask_kind=lowres,center",), "stands alone"),
+    "search: more restarts than candidates": (SEARCH, ("--restarts=9999",), "--restarts"),
+    "search export: no run": (("wgan_inpaint.export",), ("--run_dir={}/not_a_run",), "not_a_run"),
+    "search export: another method's run": (
+        ("wgan_inpaint.export",), ("--run_dir={}/other_run",), "checkpoint",
+    ),
+    "starts: no data set": (("wgan_inpaint.starts", "--output={}/starts"), (), "--dataset"),
+    "promises: no runs": (("wgan_inpaint.promises", "--output={}/p.png"), (), "--runs"),
+    "promises: no such run": (
+        ("wgan_inpaint.promises", "--output={}/p.png"), ("--runs=a={}/not_a_run",), "not_a_run",
+    ),
     "compare: no models": (COMPARE[:1] + COMPARE[2:], (), "--models is missing"),
     "compare: a name without a model": (COMPARE, ("--models=a",), "--models"),
     "compare: one name twice": (COMPARE, ("--models=a={}/model,a={}/model",), "--models"),

@@ -1,1 +1,1 @@
-"""Completion by latent search: a WGAN's generator, and the z whose picture fits the known pixels."""
+"""Completion by latent search: a WGAN's generator, and the z that fits the known pixels."""

@@ -34,12 +34,6 @@ from wgan_inpaint import completing, latent_search, loading
 
 FLAGS = flags.FLAGS
 
-SAMPLE = completion_files.Picture(
-    samples.NAME,
-    functools.partial(samples.portrait, 128),
-    pathlib.PurePath(f"{samples.NAME}.png"),
-)
-
 
 def define_flags():
     """Defines this command's flags."""
@@ -50,13 +44,22 @@ def define_flags():
     search_flags.define_completion()
 
 
+def sample(size):
+    """The portrait at the generator's own size, as in the papers' figures."""
+    return completion_files.Picture(
+        samples.NAME,
+        functools.partial(samples.portrait, size),
+        pathlib.PurePath(f"{samples.NAME}.png"),
+    )
+
+
 def main():
     """Completes every picture; returns 1 if one of them failed."""
-    pictures = completion_flags.pictures(SAMPLE)
     block, extras = search_flags.lowres(), search_flags.extras()
+    networks_ = loading.load_networks(FLAGS.model)
+    pictures = completion_flags.pictures(sample(networks_.size))
     masks = None if block else completion_flags.masks_of(pictures)
     outputs = completion_flags.outputs(pictures, masks.paths if masks else (), extras.endings())
-    networks_ = loading.load_networks(FLAGS.model)
     bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
     search = latent_search.LatentSearch(
         networks_,

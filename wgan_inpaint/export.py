@@ -13,6 +13,7 @@ from absl import flags
 
 from common import export, runtime, training
 from flags import export as export_flags
+from flags import runtime as runtime_flags
 from flags import search as search_flags
 from flags import training as training_flags
 from wgan_inpaint import cropping, latent_search, loading, restoring
@@ -72,6 +73,7 @@ def save(networks_, settings, path, jit_compile=False):
 def define_flags():
     """Defines this command's flags."""
     export_flags.define()
+    runtime_flags.define_xla()
     search_flags.define()
 
 
@@ -81,7 +83,9 @@ def main():
     run = training.RunDirectory(FLAGS.run_dir)
     restored = restoring.restore(run, FLAGS.step)
     networks_ = loading.fold(restored, tf.as_dtype(FLAGS.storage))
-    save(networks_, search_flags.settings(), FLAGS.output or run.saved_model)
+    settings = search_flags.settings(networks_)
+    jit_compile = runtime.choose_xla(FLAGS.xla)
+    save(networks_, settings, FLAGS.output or run.saved_model, jit_compile)
 
 
 if __name__ == "__main__":

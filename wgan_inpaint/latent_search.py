@@ -98,6 +98,15 @@ class Settings:
             )
 
 
+# Ours: a fifth of the papers' iterations, for networks with an encoder.
+FAST = Settings(iterations=300, init="encoder")
+
+
+def fast(networks_):
+    """``FAST`` for these ``Networks``: with a ranked start if there is no encoder."""
+    return FAST if networks_.encoder else dataclasses.replace(FAST, init="ranked")
+
+
 class State(NamedTuple):
     """Where a search stands.
 
@@ -273,9 +282,12 @@ class LatentSearch:
         known = 1 - masks
         # Not even a NaN in the hole is to reach the loss.
         visible = tf.where(masks > 0.5, 0.0, images)
-        if self.settings.context == "weighted_l1":
-            return visible, importance_weights(masks, self.settings.window)
-        return visible, known
+        if self.settings.context != "weighted_l1":
+            return visible, known
+        weights = importance_weights(masks, self.settings.window)
+        # A thin hole may vanish when a large picture is shrunk: then all of it counts.
+        without = tf.reduce_sum(weights, axis=[1, 2, 3], keepdims=True) == 0
+        return visible, tf.where(without, known, weights)
 
     def _context(self, pictures, images, weights):
         if self.settings.lowres:

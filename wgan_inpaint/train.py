@@ -16,7 +16,7 @@ from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import adversarial, history
+from wgan_inpaint import adversarial, export, history, latent_search, loading, restoring
 
 FLAGS = flags.FLAGS
 
@@ -108,6 +108,8 @@ def main():
     )
     if not complete:
         sys.exit(130)
+    networks_ = loading.fold(restoring.restore(run))
+    export.save(networks_, latent_search.fast(networks_), run.saved_model)
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def test_a_pattern_has_the_wanted_share_and_is_smooth(share):
     assert borders < 0.1  # of independent pixels: 2 * share * (1 - share)
 
 
-def test_a_grid_misses_every_nth_pixel():
-    expected = np.zeros((HEIGHT, WIDTH), bool)
-    expected[::3, ::3] = True
+def test_a_grid_knows_every_nth_pixel():
+    expected = np.ones((HEIGHT, WIDTH), bool)
+    expected[::3, ::3] = False
     np.testing.assert_array_equal(draws("grid", 1, grid_step=3)[0], expected)
 
 

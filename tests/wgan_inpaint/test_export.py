@@ -156,7 +156,7 @@ def test_networks_survive_the_export(saved):
 
 
 def test_the_averaged_generator_gets_the_statistics_of_its_pictures():
-    """Moving statistics of ``calibrate`` are those of a large batch, whatever stood there before."""
+    """Moving statistics of ``calibrate`` are those of a large batch, whatever they were before."""
     generator = networks.generator(networks.Architecture(size=32, width=4, latent=10))
     norm = generator.get_layer("norm1")
     found = []
