@@ -17,14 +17,17 @@ will do, as long as something is known. The result equals the images bit for bit
     sparse           Patches as sums of a few atoms of a DCT dictionary (Elad 2006, Mairal 2008), by
                      scikit-learn's orthogonal matching pursuit.
 
-The first five continue what they find at the hole's rim, which suits scratches and small holes. An
-exemplar repeats texture. Low rank and sparsity are made for scattered missing pixels: `low_rank`
-sees nothing but the rows and columns that cross the hole, and `sparse` reaches no further than a
-patch. A large hole is therefore first completed in a shrunk picture, where it is as small as half a
-patch, and what was found there counts as weakly known in the next larger one.
+The four after the mean continue what they find at the hole's rim, which suits scratches and small
+holes. `exemplar` repeats texture, but needs whole patches to copy: where scattered pixels leave
+none, it copies single pixels and does worse than all others. Low rank and sparsity are made for
+just such pixels: `low_rank` sees nothing but the rows and columns that cross the hole, and `sparse`
+reaches no further than a patch. A large hole is therefore first completed, by `sparse` as by
+`exemplar`, in a shrunk picture, where it is thin. For `sparse`, what was found there counts as
+weakly known in the next larger picture.
 
-`biharmonic` and `sparse` need the extra `classical`. All but `low_rank` take time in proportion to
-the hole, or a little more; `low_rank` to H W min(H, W).
+A centre hole of 64 pixels in a picture of 128 takes 0.7 s of one core by `exemplar` and `sparse`,
+0.2 s by `total_variation` and less by the others. The time grows with the hole, not with the
+picture, but for `low_rank`: H W min(H, W). `biharmonic` and `sparse` need the extra `classical`.
 """
 
 import functools

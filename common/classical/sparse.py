@@ -15,7 +15,7 @@ from common.classical.diffusion import fill_telea
 LIBRARY = "sklearn.linear_model"
 
 
-def fill_sparse(image, hole, patch=8, frequencies=16, atoms=6, prior=0.03, stride=3, passes=2):
+def fill_sparse(image, hole, patch=8, frequencies=16, atoms=6, prior=0.1, stride=3, passes=2):
     """Patches as sums of a few atoms of an overcomplete DCT dictionary [1, 2].
 
     A pixel is the mean of the patches that cover it. Orthogonal matching pursuit fits each to its

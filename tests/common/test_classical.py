@@ -221,7 +221,7 @@ def test_sparse_recovers_a_sum_of_few_atoms():
     image = np.stack([np.cos(np.pi / 8 * f * x) * np.cos(np.pi / 8 * g * y) for f, g in WAVES], -1)
     image = np.float32(0.5) + np.float32(0.4) * image.astype(np.float32)
     mask = dots((48, 48), 0.5)
-    assert hole_psnr("sparse", image, mask) > 30
+    assert hole_psnr("sparse", image, mask) > 28
     assert hole_psnr("telea", image, mask) < 25
 
 
