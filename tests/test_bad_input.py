@@ -49,7 +49,7 @@ def place(tmp_path_factory):
 TRAIN = ("glcic.train", "--dataset={}/photos", "--run_dir={}/run", "--width=0.03", "--dry_run")
 COMPLETE = ("glcic.complete", "--model={}/model", "--output={}/out", "--input={}/photos")
 COMPARE = (
-    "common.compare", "--models=a={}/model", "--dataset={}/photos", "--output={}/table",
+    "common.compare", "--methods=a={}/model", "--dataset={}/photos", "--output={}/table",
 )  # fmt: skip
 
 # name: (command, further or overriding flags, what the one line must say)
@@ -94,9 +94,12 @@ CASES = {
     "export: no run": (("glcic.export",), ("--run_dir={}/not_a_run",), "not_a_run"),
     "export: no checkpoint": (("glcic.export",), ("--run_dir={}/other_run",), "checkpoint"),
     "export: no flag": (("glcic.export",), (), "--run_dir is missing"),
-    "compare: no models": (COMPARE[:1] + COMPARE[2:], (), "--models is missing"),
-    "compare: a name without a model": (COMPARE, ("--models=a",), "--models"),
-    "compare: one name twice": (COMPARE, ("--models=a={}/model,a={}/model",), "--models"),
+    "compare: no methods": (COMPARE[:1] + COMPARE[2:], (), "--methods is missing"),
+    "compare: a name without a source": (COMPARE, ("--methods=a=",), "--methods"),
+    "compare: no such method": (COMPARE, ("--methods=teleaa",), "one of"),
+    "compare: no such reference": (COMPARE, ("--reference=b",), "--reference=b"),
+    "compare: unknown blending": (COMPARE, ("--blend=none,magic",), "--blend"),
+    "compare: one name twice": (COMPARE, ("--methods=a={}/model,a={}/model",), "--methods"),
     "compare: too few images": (COMPARE, ("--limit=9",), "--limit"),
     "compare: corrupt picture": (COMPARE, ("--dataset={}/broken",), "a.png"),
     "benchmark: no number": (("glcic.benchmark",), ("--batches=many",), "--batches"),
