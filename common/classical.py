@@ -1,7 +1,5 @@
-"""Completion without a network: each method is a function of images and masks.
-
-``METHODS`` maps names to functions (images float32 [B, H, W, 3], masks float32 [B, H, W, 1]) ->
-completed float32 [B, H, W, 3].
+"""Completion without a network: ``method(name)``, of ``METHODS``, is a function (images float32
+[B, H, W, 3], masks float32 [B, H, W, 1]) -> completed float32 [B, H, W, 3].
 """
 
 import numpy as np
@@ -20,3 +18,8 @@ def _mean_color(images, masks):
 
 
 METHODS = {"telea": _telea, "mean_color": _mean_color}
+
+
+def method(name):
+    """The function of one of ``METHODS``."""
+    return METHODS[name]

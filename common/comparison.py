@@ -221,13 +221,14 @@ def open_method(name, source, precision="float32"):
     Raises:
       InputError: there is no such method.
     """
-    if source in classical.METHODS:
-        return Method(name, {"classical": source}, lambda: classical.METHODS[source])
     try:
+        if source in classical.METHODS:
+            function = classical.method(source)
+            return Method(name, {"classical": source}, lambda: function)
         folder = completion.find_model(source)
     except InputError as error:
         # A plain word may be meant as the name of a classical method.
-        word = not set(str(source)) & set("/\\:")
+        word = source not in classical.METHODS and not set(str(source)) & set("/\\:")
         names = f", or one of {', '.join(classical.METHODS)}" if word else ""
         raise InputError(f"--methods: {name}: {error}{names}") from error
 
@@ -295,7 +296,10 @@ def complete(name, function, batch):
     """
     # Arrays of its own: a method may work in place.
     hidden = np.where(batch.masks == 1, np.float32(0), batch.images)
-    completed = np.asarray(function(hidden, batch.masks.copy()), np.float32)
+    try:
+        completed = np.asarray(function(hidden, batch.masks.copy()), np.float32)
+    except InputError as error:
+        raise InputError(f"{name}: images from {batch.names[0]} on: {error}") from error
     if completed.shape != batch.images.shape:
         raise InputError(
             f"{name}: returned {completed.shape} for images of shape {batch.images.shape}"

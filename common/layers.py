@@ -105,8 +105,12 @@ class ImageLayerNorm(keras.layers.Layer):
     def build(self, input_shape):
         """Makes scale and offset, [C]."""
         shape = (input_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
+        self.gamma = self.add_weight(
+            name="gamma", shape=shape, initializer="ones", autocast=False
+        )
+        self.beta = self.add_weight(
+            name="beta", shape=shape, initializer="zeros", autocast=False
+        )
 
     def call(self, inputs):
         """Normalizes; returns the shape and type of ``inputs``."""

@@ -82,7 +82,8 @@ def of_listing(paths, root):
 def of_code():
     """A hash of the modules that complete and measure."""
     package = pathlib.Path(__file__).parent
-    return of_contents([p for p in package.glob("*.py") if p.name not in UNMEASURED], package)
+    unmeasured = [package / name for name in UNMEASURED]
+    return of_contents(set(package.rglob("*.py")) - set(unmeasured), package)
 
 
 class Store:
@@ -189,8 +190,10 @@ class ImageFolder:
         """
         self.folder, self._names = pathlib.Path(folder), names
         mark = self.folder / ".key"
-        if (self.folder.parent / ".key").is_file():  # pictures lay there when there was one kind
-            shutil.rmtree(self.folder.parent)
+        # Where there are folders of kinds and blends now, there may have been pictures.
+        for outer in self.folder.parents[:2]:
+            if (outer / ".key").is_file():
+                shutil.rmtree(outer)
         if mark.is_file() and mark.read_text(encoding="ascii", errors="replace") != key:
             shutil.rmtree(self.folder)
         elif not mark.is_file() and self.folder.is_dir() and any(self.folder.iterdir()):

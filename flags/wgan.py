@@ -14,23 +14,16 @@ def define_network():
         "image_size", "64", [str(size) for size in networks.SIZES], "Side of the pictures (pixels)."
     )
     flags.DEFINE_integer(
-        "width",
-        64,
-        "dcgan: channels next to the picture; 128 in the paper's figure.",
-        lower_bound=1,
+        "width", 64, "dcgan: channels next to the picture; 128 in the paper's figure.", lower_bound=1
     )
     flags.DEFINE_integer("latent", 100, "Length of z.", lower_bound=1)
-    flags.DEFINE_enum(
-        "generator_norm", "batch", networks.NORMS, "dcgan: normalization of the generator."
-    )
+    flags.DEFINE_enum("generator_norm", "batch", networks.NORMS, "dcgan: normalization of the generator.")
     flags.DEFINE_enum("critic_norm", "batch", networks.NORMS, "dcgan: normalization of the critic.")
 
 
 def define_adversarial():
     """Defines the flags of the training of generator, critic and encoder."""
-    flags.DEFINE_enum(
-        "objective", "wgan", adversarial.OBJECTIVES, "What generator and critic play for."
-    )
+    flags.DEFINE_enum("objective", "wgan", adversarial.OBJECTIVES, "What generator and critic play for.")
     flags.DEFINE_integer("generator_steps", 100_000, "Updates of the generator.", lower_bound=0)
     flags.DEFINE_integer(
         "critic_steps", 5, "Updates of the critic for each of the generator's.", lower_bound=1
@@ -56,10 +49,7 @@ def define_adversarial():
         upper_bound=1.0,
     )
     flags.DEFINE_integer(
-        "encoder_steps",
-        0,
-        "Updates of the encoder, behind the others; 0: no encoder.",
-        lower_bound=0,
+        "encoder_steps", 0, "Updates of the encoder, behind the others; 0: no encoder.", lower_bound=0
     )
     flags.DEFINE_float("encoder_learning_rate", 0.0005, "Its Adam's.", lower_bound=0.0)
     flags.DEFINE_float(

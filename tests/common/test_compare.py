@@ -67,7 +67,7 @@ class Grey(tf.Module):
         return {"completed": masks * 0.5 + (1 - masks) * images}
 
 
-mean_color, telea = classical.METHODS["mean_color"], classical.METHODS["telea"]
+mean_color, telea = classical.method("mean_color"), classical.method("telea")
 
 
 def holes(seed=3, *kinds, **settings):

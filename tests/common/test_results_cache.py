@@ -79,3 +79,15 @@ def test_a_folder_of_pictures_is_emptied_for_others_and_never_of_strange_files(t
 def test_file_names_are_unique():
     names = results_cache.file_names(["0.png", "0.jpg", "a/b.png", "a__b.png"])
     assert len(set(names)) == 4 and all(name.endswith(".png") for name in names)
+
+
+def test_modules_that_measure_count_and_those_that_draw_do_not(monkeypatch, tmp_path):
+    for name in ("metrics.py", "figures.py", "methods/one.py", "methods/figures.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    monkeypatch.setattr(results_cache, "__file__", str(tmp_path / "results_cache.py"))
+    before = results_cache.of_code()
+    (tmp_path / "figures.py").write_text("2")
+    assert results_cache.of_code() == before
+    (tmp_path / "methods" / "figures.py").write_text("2")
+    assert results_cache.of_code() != before
