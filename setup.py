@@ -31,7 +31,8 @@ setup(
         "importlib_resources",
     ],
     extras_require={
-        "test": ["pytest>=8", "scikit-image>=0.24", "ruff>=0.9"],
+        "classical": ["scikit-image>=0.24", "scikit-learn>=1.5"],
+        "test": ["pytest>=8", "ruff>=0.9", "scikit-image>=0.24", "scikit-learn>=1.5"],
         "tensorboard": ["tensorboard>=2.20"],
     },
 )

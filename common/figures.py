@@ -33,6 +33,7 @@ ANIMATION_SUFFIXES = (".gif", ".webp")
 DPI = 128
 CELL_PIXELS = 256  # small images are enlarged to about this
 MAX_CELL_PIXELS = 512  # larger ones are reduced to this
+MAX_ROW_PIXELS = 768  # a portrait beside landscapes may be so high
 GAP_PIXELS = 8
 MARGIN_PIXELS = 12
 LABEL_POINTS = 10
@@ -96,8 +97,9 @@ def save_comparison(path, rows, columns, row_labels=None, title=None):
 
     Args:
         path: where to write; .png, .pdf or .svg.
-        rows: list of lists of float `[H, W, 3]` in [0, 1], one image per column. Sizes may differ;
-            every cell is as large as the largest image shown.
+        rows: list of lists of float `[H, W, 3]` in [0, 1], one image per column. Sizes may differ:
+            all columns are equally wide, a row is as high as its highest image, and a row of
+            narrow images is enlarged to fill the width.
         columns: a label per column.
         row_labels: None, or a label per row.
         title: None, or a line above everything.
@@ -110,11 +112,15 @@ def save_comparison(path, rows, columns, row_labels=None, title=None):
         raise InputError(f"{path}: {len(columns)} column labels for rows of {lengths} images")
     if row_labels is not None and len(row_labels) != len(rows):
         raise InputError(f"{path}: {len(row_labels)} row labels for {len(rows)} rows")
-    shown = [[_fit_cell(image) for image in row] for row in rows]
-    cell_height = max(image.shape[0] for row in shown for image in row)
+    shown = _fit_rows(rows)
     cell_width = max(image.shape[1] for row in shown for image in row)
-    cells = [[_center(image, cell_height, cell_width) for image in row] for row in shown]
-    grid = compose_grid(cells, pad=GAP_PIXELS)
+    heights = [max(image.shape[0] for image in row) for row in shown]
+    strips = [
+        compose_grid([[_center(image, height, cell_width) for image in row]], pad=GAP_PIXELS)
+        for row, height in zip(shown, heights, strict=True)
+    ]
+    # Neighbours share the gap between them.
+    grid = np.concatenate([strips[0], *(strip[GAP_PIXELS:] for strip in strips[1:])])
 
     heads = [_wrap(label, LABEL_POINTS, cell_width) for label in columns]
     sides = [_wrap(label, LABEL_POINTS, ROW_LABEL_PIXELS) for label in row_labels or ()]
@@ -137,9 +143,10 @@ def save_comparison(path, rows, columns, row_labels=None, title=None):
         for line_up, line in enumerate(reversed(head.split("\n"))):
             y = top - (line_up + DESCENT) * _text_height(line, LABEL_POINTS)
             figure.text(x, y, line, LABEL_POINTS, ha="center", va="baseline")
-    for r, side in enumerate(sides):
-        y = top + GAP_PIXELS + r * (cell_height + GAP_PIXELS) + cell_height / 2
-        figure.text(left, y, side, LABEL_POINTS, ha="right", va="center")
+    y = top + GAP_PIXELS
+    for side, row_height in zip(sides, heights if sides else (), strict=True):
+        figure.text(left, y + row_height / 2, side, LABEL_POINTS, ha="right", va="center")
+        y += row_height + GAP_PIXELS
     _save(path, figure.figure)
 
 
@@ -380,16 +387,40 @@ class _Canvas:
         self.figure.text(x / self.width, 1 - y / self.height, _plain(text), **style)
 
 
+def _fit_rows(rows):
+    """Brings images to a size for the eye, and narrow rows to the width of the others."""
+    rows = [[np.asarray(image, np.float32) for image in row] for row in rows]
+    scales = [[_scale(*image.shape[:2]) for image in row] for row in rows]
+    widths = [
+        max(scale * image.shape[1] for image, scale in zip(*pair, strict=True))
+        for pair in zip(rows, scales, strict=True)
+    ]
+    fitted = []
+    for row, own, width in zip(rows, scales, widths, strict=True):
+        height = max(scale * image.shape[0] for image, scale in zip(row, own, strict=True))
+        wider = max(1.0, min(max(widths) / width, MAX_ROW_PIXELS / height))
+        fitted.append([_rescale(*pair) for pair in zip(row, [s * wider for s in own], strict=True)])
+    return fitted
+
+
 def _fit_cell(image, wanted=CELL_PIXELS, most=MAX_CELL_PIXELS):
-    """Enlarges `[H, W, 3]` by a whole factor, or averages it down, to a size for the eye."""
+    """Brings `[H, W, 3]` to a size for the eye."""
     image = np.asarray(image, np.float32)
-    longest = max(image.shape[:2])
-    if longest > most:
-        scale = most / longest
-        height, width = (max(1, round(scale * side)) for side in image.shape[:2])
-        return resize(image, height, width)
-    factor = max(1, round(wanted / longest))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    return _rescale(image, _scale(*image.shape[:2], wanted, most))
+
+
+def _scale(height, width, wanted=CELL_PIXELS, most=MAX_CELL_PIXELS):
+    """How far to enlarge, by a whole factor, or to reduce an image."""
+    longest = max(height, width)
+    return most / longest if longest > most else max(1, round(wanted / longest))
+
+
+def _rescale(image, scale):
+    """Enlarges `[H, W, 3]` by the whole factor below `scale`, or averages it down."""
+    if scale >= 1:
+        factor = int(scale + 1e-6)
+        return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    return resize(image, *(max(1, round(scale * side)) for side in image.shape[:2]))
 
 
 def _center(image, height, width):

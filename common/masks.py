@@ -21,6 +21,8 @@ completion code. [5] After Yu 2019, Free-Form Image Inpainting, Algorithm 1.
 """
 
 import dataclasses
+import functools
+import hashlib
 import pathlib
 
 import numpy as np
@@ -122,14 +124,21 @@ def read_bank(source, height, width):
     """
     bank = []
     for path in image_files.list_images(source):
-        mask = image_files.read_mask(path)
-        rows = np.arange(height) * mask.shape[0] // height
-        columns = np.arange(width) * mask.shape[1] // width
-        mask = mask[rows][:, columns].astype(np.uint8)
-        if not mask.any():
-            raise InputError(f"{path}: the mask has no missing (white) pixel; leave it out")
+        mask = _resize_nearest(image_files.read_mask(path), height, width).astype(np.uint8)
+        _require_hole(path, mask)
         bank.append(mask)
     return np.stack(bank)
+
+
+def _resize_nearest(mask, height, width):
+    rows = np.arange(height) * mask.shape[0] // height
+    columns = np.arange(width) * mask.shape[1] // width
+    return mask[rows][:, columns]
+
+
+def _require_hole(path, mask):
+    if not mask.any():
+        raise InputError(f"{path}: the mask has no missing (white) pixel; leave it out")
 
 
 def _integers(seed, salt, shape, low, high):
@@ -262,12 +271,15 @@ def _freeform(spec, batch, height, width, seed):
     return mask
 
 
+_FILES_SALT = 12
+
+
 def _files(spec, batch, height, width, seed):
     if spec.bank.shape[1:3] != (height, width):
         raise InputError(
             f"the mask files were read at {spec.bank.shape[1:3]}, not at {(height, width)}"
         )
-    choice = _integers(seed, 12, [batch], 0, len(spec.bank) - 1)
+    choice = _integers(seed, _FILES_SALT, [batch], 0, len(spec.bank) - 1)
     return tf.gather(tf.constant(spec.bank[..., 0]), choice) > 0
 
 
@@ -320,6 +332,66 @@ def draw_one(spec, height, width, seed, index):
     return draw(spec, 1, height, width, [seed, index])[0].numpy()
 
 
+class Holes:
+    """The holes of a set of images: image number ``index`` has that of ``draw_one``, to the pixel.
+
+    Of mask files only those are in memory that were drawn last, whatever sizes the images have.
+
+    Attributes:
+      settings: JSON values; other holes have other ones. Of mask files the contents count.
+    """
+
+    def __init__(self, kinds, source=None, seed=0, **settings):
+        """Checks the settings and every mask file.
+
+        Args:
+          kinds: as ``MaskSpec`` takes them.
+          source: a file, a folder or a glob pattern, if "files" is among them.
+          seed: of all holes.
+          **settings: the other fields of ``MaskSpec``.
+
+        Raises:
+          InputError: contradictory settings, no mask file, one that cannot be read or has no hole.
+        """
+        self.paths = _mask_files(source) if "files" in kinds and source else []
+        self.spec = MaskSpec(tuple(kinds), bank=np.zeros(0) if self.paths else None, **settings)
+        self.seed = seed
+        self._read = functools.lru_cache(maxsize=16)(image_files.read_mask)
+        self._compiled = functools.lru_cache(maxsize=2)(self._compile)
+        self._last_size = None
+        digest = hashlib.sha256()
+        for path in self.paths:
+            mask = image_files.read_mask(path)
+            _require_hole(path, mask)
+            digest.update(repr(mask.shape).encode() + mask.tobytes())
+        # All that the holes depend on, as JSON values.
+        self.settings = {name: value for name, value in vars(self.spec).items() if name != "bank"}
+        self.settings |= {"seed": seed, "files": digest.hexdigest()}
+
+    def __call__(self, index, height, width):
+        """The hole of image number ``index``, float32 [height, width, 1], 1 = missing."""
+        # Compiling pays from the second image of a size on.
+        repeated, self._last_size = self._last_size == (height, width), (height, width)
+        seed = [self.seed, index]
+        if self.paths:
+            choice = int(_integers(seed, _FILES_SALT, [1], 0, len(self.paths) - 1)[0])
+            path = self.paths[choice]
+            mask = _resize_nearest(self._read(path), height, width)
+            _require_hole(path, mask)
+            spec = dataclasses.replace(self.spec, bank=mask[None].astype(np.uint8))
+            return draw(spec, 1, height, width, seed)[0].numpy()
+        if repeated:
+            return self._compiled(height, width)(tf.constant(seed))[0].numpy()
+        return draw(self.spec, 1, height, width, seed)[0].numpy()
+
+    def _compile(self, height, width):
+        @tf.function(input_signature=[tf.TensorSpec([2], tf.int32)])
+        def compiled(seed):
+            return draw(self.spec, 1, height, width, seed)
+
+        return compiled
+
+
 def bounding_boxes(masks):
     """The smallest box around each mask's hole.
 
@@ -347,7 +419,13 @@ def spec_from_source(kinds, source, height, width, **settings):
     """A ``MaskSpec`` whose bank is read from ``source`` when ``kinds`` asks for files."""
     bank = None
     if "files" in kinds and source:
-        if not pathlib.Path(source).exists() and not any(c in source for c in "*?["):
-            raise InputError(f"--mask: no file or folder {source}")
+        _mask_files(source)
         bank = read_bank(source, height, width)
     return MaskSpec(kinds=tuple(kinds), bank=bank, **settings)
+
+
+def _mask_files(source):
+    """The paths of mask files, or an ``InputError`` that names the flag."""
+    if not pathlib.Path(source).exists() and not any(c in source for c in "*?["):
+        raise InputError(f"--mask: no file or folder {source}")
+    return image_files.list_images(source)

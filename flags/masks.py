@@ -46,21 +46,36 @@ def spec(height, width):
     Raises:
       InputError: contradictory flags, or mask files that cannot be read.
     """
+    _check_source()
+    return masks.spec_from_source(FLAGS.mask_kind, FLAGS.mask, height, width, **_settings())
+
+
+def holes(kinds, seed):
+    """The ``common.masks.Holes`` of these kinds that the flags describe.
+
+    Raises:
+      InputError: contradictory flags, or mask files that cannot be read.
+    """
+    _check_source()
+    return masks.Holes(kinds, FLAGS.mask, seed, **_settings())
+
+
+def _check_source():
     if FLAGS.mask and "files" not in FLAGS.mask_kind:
         raise InputError("--mask is read with --mask_kind=files; give both")
-    return masks.spec_from_source(
-        FLAGS.mask_kind,
-        FLAGS.mask,
-        height,
-        width,
-        hole_size=FLAGS.hole_size,
-        hole_min=FLAGS.hole_min,
-        hole_max=FLAGS.hole_max,
-        holes=FLAGS.holes,
-        missing=FLAGS.missing,
-        missing_pattern=FLAGS.missing_pattern,
-        grid_step=FLAGS.grid_step,
-        strokes=FLAGS.strokes,
-        brush_min=FLAGS.brush_min,
-        brush_max=FLAGS.brush_max,
-    )
+
+
+def _settings():
+    """The fields of ``MaskSpec`` that have a flag of their own."""
+    return {
+        "hole_size": FLAGS.hole_size,
+        "hole_min": FLAGS.hole_min,
+        "hole_max": FLAGS.hole_max,
+        "holes": FLAGS.holes,
+        "missing": FLAGS.missing,
+        "missing_pattern": FLAGS.missing_pattern,
+        "grid_step": FLAGS.grid_step,
+        "strokes": FLAGS.strokes,
+        "brush_min": FLAGS.brush_min,
+        "brush_max": FLAGS.brush_max,
+    }

@@ -57,7 +57,7 @@ SEARCH_TRAIN = (
 )  # fmt: skip
 SEARCH = ("wgan_inpaint.complete", "--output={}/out", "--input={}/photos", "--iterations=2")
 COMPARE = (
-    "common.compare", "--models=a={}/model", "--dataset={}/photos", "--output={}/table",
+    "common.compare", "--methods=a={}/model", "--dataset={}/photos", "--output={}/table",
 )  # fmt: skip
 
 # name: (command, further or overriding flags, what the one line must say)
@@ -126,9 +126,12 @@ CASES = {
     "promises: no such run": (
         ("wgan_inpaint.promises", "--output={}/p.png"), ("--runs=a={}/not_a_run",), "not_a_run",
     ),
-    "compare: no models": (COMPARE[:1] + COMPARE[2:], (), "--models is missing"),
-    "compare: a name without a model": (COMPARE, ("--models=a",), "--models"),
-    "compare: one name twice": (COMPARE, ("--models=a={}/model,a={}/model",), "--models"),
+    "compare: no methods": (COMPARE[:1] + COMPARE[2:], (), "--methods is missing"),
+    "compare: a name without a source": (COMPARE, ("--methods=a=",), "--methods"),
+    "compare: no such method": (COMPARE, ("--methods=teleaa",), "one of"),
+    "compare: no such reference": (COMPARE, ("--reference=b",), "--reference=b"),
+    "compare: unknown blending": (COMPARE, ("--blend=none,magic",), "--blend"),
+    "compare: one name twice": (COMPARE, ("--methods=a={}/model,a={}/model",), "--methods"),
     "compare: too few images": (COMPARE, ("--limit=9",), "--limit"),
     "compare: corrupt picture": (COMPARE, ("--dataset={}/broken",), "a.png"),
     "benchmark: no number": (("glcic.benchmark",), ("--batches=many",), "--batches"),

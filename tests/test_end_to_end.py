@@ -98,7 +98,7 @@ def test_export_complete_and_compare(run, shared_data, tmp_path):
 
     result = commands.run(
         "common.compare",
-        f"--models=exported={model},run={run}",
+        f"--methods=exported={model},run={run}",
         f"--dataset={shared_data}/celeba128/test",
         "--limit=6",
         "--mask_kind=files",
@@ -109,7 +109,8 @@ def test_export_complete_and_compare(run, shared_data, tmp_path):
     assert result.returncode == 0, result.stderr
     with open(tmp_path / "table" / "per_image.csv", newline="") as table:
         rows = list(csv.DictReader(table))
-    assert list(rows[0]) == ["method", "image", "psnr", "ssim", "l1", "psnr_hole", "l1_hole"]
+    measures = ["psnr", "ssim", "l1", "psnr_hole", "l1_hole"]
+    assert list(rows[0]) == ["method", "holes", "blend", "image", "missing", *measures]
     values = {
         name: np.array([float(row["psnr"]) for row in rows if row["method"] == name])
         for name in ("exported", "run")

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from common import compare, figures, runtime
+from common import compare, comparison, figures, runtime
 from common import images as image_files
 from common.errors import InputError
 from flags import data as data_flags
@@ -260,16 +260,12 @@ def main():
     if not FLAGS.iterations:
         raise InputError("--iterations=0: give at least 1")
     networks_ = loading.load_networks(FLAGS.model)
-    pictures = compare.open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+    pictures = comparison.open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     if FLAGS.limit:
         pictures = pictures.first(FLAGS.limit)
     compare.prepare_output(FLAGS.output)
-    stream = compare.batches(
-        pictures.squares(networks_.size),
-        functools.lru_cache(mask_flags.spec),
-        FLAGS.seed,
-        FLAGS.batch_size,
-    )
+    holes = mask_flags.holes(FLAGS.mask_kind, FLAGS.seed)
+    stream = comparison.batches(pictures.squares(networks_.size), holes, FLAGS.batch_size)
     mixed = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
     descents = descend_from_all(
         networks_,

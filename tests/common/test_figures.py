@@ -117,3 +117,15 @@ def test_drawing_leaves_pyplot_alone(tmp_path):
     figures.save_curves(tmp_path / "a.png", {"c": ([1, 2], [1, 2])}, "x", "y")
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_portraits_between_landscapes_leave_no_white_bands(tmp_path):
+    grey = np.full((512, 768, 3), 0.5, np.float32)
+    rows = [[grey] * 2, [grey.transpose(1, 0, 2)] * 2, [grey] * 2]
+    figures.save_comparison(tmp_path / "a.png", rows, ["a", "b"])
+    figure = read_image(tmp_path / "a.png")
+    inside = np.abs(figure - 0.5).max(-1) < 0.01
+    assert inside.mean() > 0.9
+    # Equally wide in every row.
+    widths = inside.sum(axis=1)
+    assert set(widths[widths > 100]) == {2 * 512}

@@ -222,7 +222,7 @@ def test_low_resolution_comes_back_at_the_generators_size(model, tiny, tmp_path)
     ("arguments", "reason"),
     [
         (["--model={}/../other"], "latent search"),
-        (["--samples=300"], "--samples=300: with 4 restarts each"),
+        (["--samples=300", "--restarts=4"], "--samples=300: with 4 restarts each"),
         (["--animation=gif"], "--animation=gif: of what?"),
         (["--mask_kind=lowres", "--init=encoder"], "--init=encoder: no encoder of low"),
     ],

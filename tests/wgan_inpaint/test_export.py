@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import compare, completion, training
+from common import comparison, completion, training
 from common.errors import InputError
 from wgan_inpaint import adversarial, cropping, export, inference, latent_search, loading, networks
 
@@ -126,7 +126,7 @@ def test_the_search_compiles_with_xla_inside_the_export():
 
 def test_compare_runs_it_like_any_other_model(saved):
     images, holes = scene(3, 40, 40)
-    method = compare.load_method("search", str(saved), "float32")
+    method = comparison.open_method("search", str(saved)).load()
     model = completion.load_model(str(saved), "float32")
     assert model.settings["method"] == "wgan_inpaint" and model.settings["whole"]
     completed = method(images, holes)
