@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import masks, metrics
+from common import masks, metrics, runtime
 from common.errors import InputError
 from wgan_inpaint import inference, latent_search, networks
 from wgan_inpaint.latent_search import LatentSearch, Settings
@@ -473,11 +473,13 @@ def test_what_the_shipped_generator_made_is_found_again():
     from wgan_inpaint import loading
 
     loaded = loading.load_networks("shipped:wgan_inpaint")
+    # All known pixels count, as the picture is known to have a z.
     settings = Settings(
-        init="encoder", restarts=2, candidates=256, iterations=120, learning_rate=0.05
+        init="encoder", restarts=4, iterations=300, learning_rate=0.05, context="l1", prior_weight=0
     )
-    search = LatentSearch(loaded, settings)
-    holes = tf.constant(masks.draw(masks.MaskSpec(), 4, loaded.size, loaded.size, [0, 0]))
-    z = networks.random_latents(4, loaded.latent, [7, 7])
+    native = runtime.choose_precision() == "mixed_bfloat16"
+    search = LatentSearch(loaded, settings, tf.bfloat16 if native else tf.float32)
+    holes = tf.constant(masks.draw(masks.MaskSpec(), 10, loaded.size, loaded.size, [0, 0]))
+    z = networks.random_latents(10, loaded.latent, [7, 7])
     scores = psnrs_in_the_hole(search, z, holes)
-    assert np.median(scores) > 30, scores
+    assert sum(score > 30 for score in scores) >= 9, scores
