@@ -119,3 +119,62 @@ def test_export_complete_and_compare(run, shared_data, tmp_path):
     # The run's own SavedModel and the exported checkpoint are the same weights.
     np.testing.assert_allclose(values["exported"], values["run"], atol=1e-3)
     assert (values["run"] > 5).all() and (values["run"] < 30).all()
+
+
+SEARCH = (
+    "--flagfile=flags/papers/gulrajani2017.flags",
+    "--image_size=32",
+    "--width=4",
+    "--batch_size=4",
+    "--critic_steps=2",
+    "--generator_steps=3",
+    "--encoder_steps=2",
+    "--log_every=1",
+    "--sample_every=3",
+)
+
+
+def test_latent_search_from_training_to_comparison(shared_data, tmp_path):
+    faces = shared_data / "celeba128" / "validation"
+    run = tmp_path / "run"
+    result = commands.run("wgan_inpaint.train", *SEARCH, f"--dataset={faces}", f"--run_dir={run}")
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["segment"] for line in lines] == ["adversarial"] * 6 + ["encoder"] * 2
+    assert {"wasserstein", "penalty", "critic", "generator"} <= lines[5].keys()
+    assert images.read_image(run / "wasserstein.png").std() > 0.05
+    assert (run / "saved_model" / "saved_model.pb").is_file()
+
+    model = tmp_path / "model"
+    result = commands.run(
+        "wgan_inpaint.export", f"--run_dir={run}", f"--output={model}", "--iterations=5"
+    )
+    assert result.returncode == 0, result.stderr
+    result = commands.run(
+        "wgan_inpaint.complete",
+        f"--model={model}",
+        f"--input={shared_data}/photos",
+        f"--output={tmp_path}/completed",
+        "--iterations=5",
+        "--figure",
+    )
+    assert result.returncode == 0, result.stderr
+    for path in sorted((shared_data / "photos").glob("*.png")):
+        photo = images.read_image(path)
+        completed = images.read_image(tmp_path / "completed" / path.name)
+        assert 0.5 < (completed == photo).all(-1).mean() < 0.95
+        assert (tmp_path / "completed" / f"{path.stem}_loss.csv").is_file()
+
+    result = commands.run(
+        "common.compare",
+        f"--methods=search={model},telea",
+        f"--dataset={faces}",
+        "--image_size=64",
+        "--limit=4",
+        f"--output={tmp_path}/table",
+    )
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / "table" / "per_image.csv", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert {row["method"] for row in rows} == {"search", "telea"} and len(rows) == 8
+    assert all(5 < float(row["psnr"]) < 40 for row in rows)
