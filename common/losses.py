@@ -5,8 +5,10 @@
 [3] Goodfellow 2014, Generative Adversarial Networks, Section 3.
 [4] Arjovsky 2017, Wasserstein GAN, eq. (2) and Algorithm 1.
 [5] Gulrajani 2017, Improved Training of Wasserstein GANs, eq. (3) and Algorithm 1.
+[6] Pathak 2016, Context Encoders: Feature Learning by Inpainting, and the authors' Torch code.
 """
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -37,6 +39,23 @@ def perceptual_l1(features, targets):
             for a, b in zip(features, targets, strict=True)
         ]
     )
+
+
+def overlap_mse(predicted, images, overlap, weight):
+    """Mean over all elements of ``w * (F - x)^2``, w being larger in the border band ([6]).
+
+    The weights are not normalized, as in the authors' code: a band adds to the loss.
+
+    Args:
+      predicted: [B, H, W, 3], the prediction F of the hole and of the known band around it.
+      images: [B, H, W, 3], x there.
+      overlap: width of the band in pixels; 0 is the plain mean.
+      weight: w in the band ([6]: 10); it is 1 inside.
+    """
+    height, width = images.shape[1:3]
+    weights = np.full((height, width, 1), weight, np.float32)
+    weights[overlap : height - overlap, overlap : width - overlap] = 1
+    return tf.reduce_mean(weights * tf.math.squared_difference(predicted, images))
 
 
 def _cross_entropy(logits, label):

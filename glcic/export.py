@@ -1,8 +1,9 @@
-"""Exports a training run's completion network as a SavedModel.
+"""Exports a training run's completion network, GLCIC's or a baseline's, as a SavedModel.
 
     python -m glcic.export --run_dir=RUN --output=FOLDER
 
-The signatures are those of ``common.export``; the graph is that of ``glcic.inference``.
+The signatures are those of ``common.export``; the graph is that of ``glcic.inference`` or, for the
+baselines, of ``glcic.baselines``.
 """
 
 import tensorflow as tf
@@ -12,7 +13,7 @@ from common import export, runtime, training
 from common.errors import InputError, reason
 from flags import export as export_flags
 from flags import training as training_flags
-from glcic import inference, networks
+from glcic import baselines, inference, networks
 
 FLAGS = flags.FLAGS
 
@@ -38,8 +39,28 @@ def save(network, name, path, storage="float32"):
     print(f"SavedModel: {path}")
 
 
+def save_baseline(network, method, geometry, path, storage="float32"):
+    """Writes a baseline's SavedModel.
+
+    Args:
+      network: as ``baselines.completion_network`` builds it.
+      method: one of ``baselines.METHODS``.
+      geometry: the network's ``baselines.Geometry``.
+      path: folder to write.
+      storage: type of the stored weights, "float32" or "float16".
+    """
+    settings = {
+        "method": method,
+        "image_size": baselines.SIZE,
+        "hole_size": geometry.hole,
+        "overlap": geometry.overlap,
+    }
+    export.save(baselines.FoldedBaseline(network, geometry, tf.as_dtype(storage)), path, settings)
+    print(f"SavedModel: {path}")
+
+
 def restore(run, step=0):
-    """The completion network of a run, as its checkpoint holds it.
+    """The completion network of a GLCIC run, as its checkpoint holds it.
 
     Args:
       run: a ``common.training.RunDirectory``.
@@ -51,18 +72,40 @@ def restore(run, step=0):
     Raises:
       InputError: no such run or checkpoint, or one that does not fit.
     """
+
+    def build(settings):
+        name = settings["architecture"]
+        architecture = networks.ARCHITECTURES[name]
+        return networks.completion_network(architecture, float(settings["width"])), name
+
+    return _restore(run, step, build, "GLCIC")
+
+
+def restore_baseline(run, step=0):
+    """The same of a baseline's run: (Keras model, its ``baselines.Geometry``)."""
+
+    def build(settings):
+        names = ("hole_size", "overlap")
+        geometry = baselines.geometry(
+            settings["mask_kind"].split(","), *(int(settings[name]) for name in names)
+        )
+        return baselines.completion_network(geometry, float(settings["width"])), geometry
+
+    return _restore(run, step, build, "baseline's")
+
+
+def _restore(run, step, build, kind):
     settings = run.read_flags()
     checkpoint = run.checkpoint(step)
     try:
-        name, width = settings["architecture"], float(settings["width"])
-        network = networks.completion_network(networks.ARCHITECTURES[name], width)
+        network, described = build(settings)
         reader = tf.train.Checkpoint(completion=network).restore(checkpoint)
         reader.assert_existing_objects_matched().expect_partial()
     except (KeyError, ValueError, AssertionError, tf.errors.OpError) as error:
         raise InputError(
-            f"{checkpoint} holds no GLCIC completion network ({reason(error)})"
+            f"{checkpoint} holds no {kind} completion network ({reason(error)})"
         ) from error
-    return network, name
+    return network, described
 
 
 def define_flags():
@@ -74,8 +117,14 @@ def main():
     """Exports the latest checkpoint, or that of ``--step``."""
     training_flags.required("run_dir")
     run = training.RunDirectory(FLAGS.run_dir)
+    path = FLAGS.output or run.saved_model
+    method = run.read_flags().get("method", "glcic")
+    if method in baselines.METHODS:
+        network, geometry = restore_baseline(run, FLAGS.step)
+        save_baseline(network, method, geometry, path, FLAGS.storage)
+        return
     network, name = restore(run, FLAGS.step)
-    save(network, name, FLAGS.output or run.saved_model, FLAGS.storage)
+    save(network, name, path, FLAGS.storage)
 
 
 if __name__ == "__main__":

@@ -288,7 +288,7 @@ def segments(trainer, batches, steps, batch_size, progressive_steps, progressive
 def describe(trainer):
     """Parameter counts of the networks, as text."""
     lines = []
-    for network in (trainer.completion, trainer.discriminator):
+    for network in filter(None, (trainer.completion, trainer.discriminator)):
         trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
         lines.append(
             f"{network.name}: {network.count_params():,} parameters, {trained:,} trained\n"

@@ -1,6 +1,8 @@
-"""Trains GLCIC in its three phases.
+"""Trains GLCIC in its three phases, or one of the encoder-decoder baselines.
 
     python -m glcic.train --flagfile=flags/papers/wang2020.flags --dataset=FOLDER --run_dir=RUN
+    python -m glcic.train --flagfile=flags/papers/pathak2016.flags --dataset=FOLDER --run_dir=RUN
+    python -m glcic.train --method=autoencoder ...
 
 Start the same command again to go on after any interruption.
 """
@@ -10,12 +12,13 @@ import sys
 from absl import flags
 
 from common import datasets, runtime, training, vgg19
+from flags import baselines as baseline_flags
 from flags import data as data_flags
 from flags import glcic as glcic_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import training as training_flags
-from glcic import export, networks, phases
+from glcic import baselines, export, networks, phases
 
 FLAGS = flags.FLAGS
 
@@ -30,10 +33,13 @@ def define_flags():
     training_flags.define()
     glcic_flags.define_network(list(networks.ARCHITECTURES))
     glcic_flags.define_phases()
+    baseline_flags.define()
 
 
-def build_trainer(architecture, policy, mask_spec):
-    """The networks, losses and optimizers that the flags describe."""
+def build_trainer(policy):
+    """GLCIC's networks, losses and optimizers that the flags describe."""
+    architecture = networks.ARCHITECTURES[FLAGS.architecture]
+    mask_spec = mask_flags.spec(architecture.image_size, architecture.image_size)
     trainer = phases.Trainer(
         networks.completion_network(architecture, FLAGS.width, policy),
         networks.discriminator(architecture, FLAGS.width, policy),
@@ -62,15 +68,66 @@ def build_trainer(architecture, policy, mask_spec):
     return trainer
 
 
+def build_baseline(policy):
+    """The same of a baseline."""
+    geometry = baseline_flags.geometry()
+    adversarial = FLAGS.method == "context_encoder"
+    trainer = baselines.Trainer(
+        baselines.completion_network(geometry, FLAGS.width, policy),
+        baselines.discriminator(FLAGS.width, policy) if adversarial else None,
+        geometry,
+        baseline_flags.weights(),
+        FLAGS.seed,
+    )
+    trainer.compile(
+        *(
+            training.optimizer(
+                FLAGS.optimizer,
+                rate,
+                FLAGS.beta_1,
+                decay_steps=(FLAGS.decay == "cosine") * FLAGS.baseline_steps,
+            )
+            for rate in (
+                FLAGS.learning_rate,
+                FLAGS.discriminator_learning_rate or FLAGS.learning_rate,
+            )
+        )
+    )
+    return trainer
+
+
+def plan(trainer, batches):
+    """The segments of the run; ``batches`` is from (batch size, first image) to a dataset."""
+    if FLAGS.method != "glcic":
+        return baselines.segments(FLAGS.method, batches, FLAGS.baseline_steps, FLAGS.batch_size)
+    return phases.segments(
+        trainer,
+        batches,
+        (FLAGS.completion_steps, FLAGS.discriminator_steps, FLAGS.joint_steps),
+        FLAGS.batch_size,
+        FLAGS.progressive_steps,
+        FLAGS.progressive_batch_size or FLAGS.batch_size,
+    )
+
+
+def save(trainer, path):
+    """Exports the trained network."""
+    if FLAGS.method == "glcic":
+        export.save(trainer.completion, FLAGS.architecture, path)
+    else:
+        export.save_baseline(trainer.completion, FLAGS.method, trainer.geometry, path)
+
+
 def main():
     """Trains, then exports the SavedModel."""
     training_flags.required("dataset", "run_dir")
     policy, jit_compile = runtime_flags.settle()
-    architecture = networks.ARCHITECTURES[FLAGS.architecture]
-    prepare = data_flags.preparation(architecture.image_size)
-    mask_spec = mask_flags.spec(architecture.image_size, architecture.image_size)
-    trainer = build_trainer(architecture, policy, mask_spec)
-    settings = training_flags.resolved(training_flags.GROUPS)
+    glcic = FLAGS.method == "glcic"
+    size = networks.ARCHITECTURES[FLAGS.architecture].image_size if glcic else baselines.SIZE
+    prepare = data_flags.preparation(size)
+    trainer = build_trainer(policy) if glcic else build_baseline(policy)
+    groups = training_flags.GROUPS if glcic else (*training_flags.GROUPS, "flags.baselines")
+    settings = training_flags.resolved(groups)
     if FLAGS.dry_run:
         print(settings + phases.describe(trainer))
         return
@@ -83,24 +140,16 @@ def main():
     first_images = next(iter(batches(phases.SAMPLES, 0).as_numpy_iterator()))
     run = training.RunDirectory(FLAGS.run_dir)
     run.settle_flags(settings, free=training_flags.FREE)
-    if not run.has_checkpoint():  # a checkpoint brings its own
+    if glcic and not run.has_checkpoint():  # a checkpoint brings its own
         trainer.set_mean_color(
             datasets.mean_color(
                 FLAGS.dataset, prepare, FLAGS.seed, split=FLAGS.split, data_dir=FLAGS.data_dir
             )
         )
-    segments = phases.segments(
-        trainer,
-        batches,
-        (FLAGS.completion_steps, FLAGS.discriminator_steps, FLAGS.joint_steps),
-        FLAGS.batch_size,
-        FLAGS.progressive_steps,
-        FLAGS.progressive_batch_size or FLAGS.batch_size,
-    )
     complete = training.fit(
         trainer,
         trainer.checkpointed(),
-        segments,
+        plan(trainer, batches),
         run,
         training_flags.schedule(),
         trainer.sampler(first_images),
@@ -108,7 +157,7 @@ def main():
     )
     if not complete:
         sys.exit(130)
-    export.save(trainer.completion, FLAGS.architecture, run.saved_model)
+    save(trainer, run.saved_model)
 
 
 if __name__ == "__main__":

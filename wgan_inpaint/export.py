@@ -11,12 +11,12 @@ import dataclasses
 import tensorflow as tf
 from absl import flags
 
-from common import export, runtime, training
+from common import cropping, export, runtime, training
 from flags import export as export_flags
 from flags import runtime as runtime_flags
 from flags import search as search_flags
 from flags import training as training_flags
-from wgan_inpaint import cropping, latent_search, loading, restoring
+from wgan_inpaint import latent_search, loading, restoring
 
 FLAGS = flags.FLAGS
 

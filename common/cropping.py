@@ -1,8 +1,9 @@
-"""Pictures of any size through a generator of one size: the crop around the hole, and back.
+"""Pictures of any size through a network of one size: the crop around the hole, and back.
 
 The crop is a square around the middle of the hole's bounding box, twice as long as the box (the
-papers' centre hole is half as long as its picture) but not shorter than the generator's side S. It
-is moved into the picture where it sticks out; what still sticks out is missing.
+papers' centre hole is half as long as its picture) but not shorter than the network's side S. It
+is moved into the picture where it sticks out (``squares``), or stays where it is for a network that
+completes nothing but its middle (``centred_squares``); what still sticks out is missing.
 
 Shrunk to S, a pixel is the average of the known pixels that it stands for, and missing if there are
 none. Images are float32 [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1], 1 = missing. All
@@ -37,13 +38,31 @@ def squares(masks, size):
     return tf.concat([tf.where(room >= 0, inside, room // 2), side], axis=1)
 
 
+def centred_squares(masks, size, hole_size):
+    """The crops whose middle is that of the hole's bounding box, to within half a pixel.
+
+    Args:
+      masks: [B, H, W, 1].
+      size: S in pixels.
+      hole_size: side of the square in the middle of S that the box must fit into, in pixels.
+
+    Returns:
+      int32 [B, 3], as ``squares``; the crop may stick out on any side.
+    """
+    boxes = holes.bounding_boxes(masks)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    longest = tf.reduce_max(high - low, axis=1, keepdims=True)
+    side = tf.maximum(-(-longest * size // hole_size), size)
+    return tf.concat([(low + high - side) // 2, side], axis=1)
+
+
 def cut(images, masks, boxes, size):
-    """The crops at the generator's size.
+    """The crops at the network's size.
 
     Args:
       images: [B, H, W, 3].
       masks: [B, H, W, 1].
-      boxes: of ``squares``.
+      boxes: of ``squares`` or ``centred_squares``.
       size: S in pixels.
 
     Returns:
@@ -76,7 +95,7 @@ def put_back(crops, boxes, height, width):
 
     Args:
       crops: [B, S, S, 3].
-      boxes: of ``squares``.
+      boxes: of ``squares`` or ``centred_squares``.
       height, width: of the pictures.
 
     Returns:
