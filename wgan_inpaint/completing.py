@@ -20,10 +20,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from common import blending, completion_files, figures, runtime
+from common import blending, completion_files, cropping, figures, runtime
 from common import images as image_files
 from common.errors import InputError
-from wgan_inpaint import cropping
 
 STEPS = ("real", "masked", "completed", "blended")  # columns of a figure, as the document's
 LOW_STEPS = ("real", "low resolution", "completed")

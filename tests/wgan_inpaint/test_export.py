@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import comparison, completion, training
+from common import comparison, completion, cropping, training
 from common.errors import InputError
-from wgan_inpaint import adversarial, cropping, export, inference, latent_search, loading, networks
+from wgan_inpaint import adversarial, export, inference, latent_search, loading, networks
 
 SETTINGS = latent_search.Settings(iterations=8, init="encoder", restarts=2, candidates=16)
 

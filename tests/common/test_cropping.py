@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from wgan_inpaint import cropping
+from common import cropping
 
 SIZE = 64
 # (height, width), (top, left, bottom, right) of the hole.
