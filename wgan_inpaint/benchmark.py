@@ -29,7 +29,7 @@ ARCHITECTURES = {
 }
 TRAINING_BATCH = 64
 # Updates of the critic for each of the generator's.
-STEPS = {"step, critic and generator": 1, "step, critic alone": 2**31}
+STEPS = {"step, critic and generator": 1, "step, critic alone": 2**31 - 1}
 ITERATIONS = 5  # in one call of the compiled loop
 
 
