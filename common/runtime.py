@@ -1,6 +1,7 @@
 """What a command settles before it starts: precision, XLA, seeds, and how errors are shown."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -158,7 +159,16 @@ def run(main):
     logging.set_verbosity(logging.INFO)
     tf.get_logger().setLevel("WARNING")
     logging.get_absl_handler().addFilter(lambda record: "tensorflow" not in record.pathname)
-    app.run(guarded)
+    try:
+        app.run(guarded)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        # Threads that still read files would now and then keep a failed command from ending.
+        logging.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
 
 
 def _fail(message, code=1):
