@@ -29,6 +29,7 @@ def lively(network, seed=0):
 @pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
 def trio(request):
     architecture = networks.Architecture(**{"width": 8, "latent": 10, **request.param})
+    keras.utils.set_random_seed(0)  # the tolerances are those of these weights
     return architecture, [
         lively(network)
         for network in (
@@ -60,7 +61,7 @@ def test_all_three_networks_equal_the_keras_ones(trio):
         np.testing.assert_allclose(result, expected, atol=tolerance)
         rounded = folded.at(tf.bfloat16)(x)
         assert rounded.dtype == tf.float32
-        assert np.abs(rounded - expected).mean() < 0.1 * np.abs(expected).mean()
+        assert np.abs(rounded - expected).mean() < 0.06 * np.abs(expected).mean()
         half = inference.FoldedNetwork(network, storage=tf.float16).at(tf.float32)(x)
         assert np.abs(half - expected).mean() < 0.01 * expected.std()
 
