@@ -24,10 +24,16 @@ def define():
         "optimizer",
         default.optimizer,
         latent_search.OPTIMIZERS,
-        "Adam, Nesterov's momentum, or Hamiltonian Monte Carlo.",
+        "Adam, Nesterov's momentum, Hamiltonian Monte Carlo, or limited-memory BFGS.",
     )
     rate = {"lower_bound": 0.0}
     flags.DEFINE_float("learning_rate", default.learning_rate, "Of adam and momentum.", **rate)
+    flags.DEFINE_enum(
+        "decay",
+        default.decay,
+        latent_search.DECAYS,
+        "adam, momentum: the rate stays, or falls along a cosine to 0 after --iterations.",
+    )
     share = {"lower_bound": 0.0, "upper_bound": 1.0}
     flags.DEFINE_float("beta_1", default.beta_1, "Of adam.", **share)
     flags.DEFINE_float("beta_2", default.beta_2, "Of adam.", **share)
@@ -141,8 +147,16 @@ def settings(networks_=None, block=0, samples=1):
             f"--samples={samples}: with {FLAGS.restarts} restarts each, more than --candidates="
             f"{FLAGS.candidates}, of which they are the best; raise that"
         )
-    names = ("iterations", "optimizer", "learning_rate", "beta_1", "beta_2", "momentum")
-    names += ("hmc_step", "hmc_leapfrogs", "hmc_beta", "hmc_anneal", "prior_weight", "context")
+    names = ("iterations", "optimizer", "learning_rate", "decay", "beta_1", "beta_2")
+    names += (
+        "momentum",
+        "hmc_step",
+        "hmc_leapfrogs",
+        "hmc_beta",
+        "hmc_anneal",
+        "prior_weight",
+        "context",
+    )
     names += ("window", "clip", "candidates", "seed")
     chosen = {name: FLAGS[name].value for name in names}
     return latent_search.Settings(**chosen, restarts=restarts, init=init, lowres=block)

@@ -20,17 +20,19 @@ returns after 1,500. It loops on the device: nothing crosses to the host within.
 
 import dataclasses
 import functools
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from common.errors import InputError
-from wgan_inpaint import networks
+from wgan_inpaint import lbfgs, networks
 
-OPTIMIZERS = ("adam", "momentum", "hmc")
+OPTIMIZERS = ("adam", "momentum", "hmc", "lbfgs")
 CONTEXTS = ("weighted_l1", "l1", "l2")
 INITS = ("random", "ranked", "encoder")
 PRIORS = ("gan", "wgan", "wgan_gp")
+DECAYS = ("none", "cosine")
 _RANKED_AT_A_TIME = 256  # candidates; bounds memory
 
 # What is drawn, as a part of the seed.
@@ -43,9 +45,10 @@ class Settings:
 
     Attributes:
       iterations: of the optimizer.
-      optimizer: one of ``OPTIMIZERS``: Adam, Nesterov's momentum as in the code of [1] and [2], or
-        Hamiltonian Monte Carlo as in [2].
+      optimizer: one of ``OPTIMIZERS``: Adam, Nesterov's momentum as in the code of [1] and [2],
+        Hamiltonian Monte Carlo as in [2], or limited-memory BFGS (``lbfgs``), which is ours.
       learning_rate: of Adam and momentum.
+      decay: one of ``DECAYS``: that rate throughout, or falling to 0 at the end of ``iterations``.
       beta_1, beta_2: of Adam.
       momentum: of Nesterov's.
       hmc_step, hmc_leapfrogs, hmc_beta, hmc_anneal: of HMC: step size, leapfrog steps in an
@@ -66,6 +69,7 @@ class Settings:
     iterations: int = 1500
     optimizer: str = "adam"
     learning_rate: float = 0.01
+    decay: str = "none"
     beta_1: float = 0.9
     beta_2: float = 0.999
     momentum: float = 0.9
@@ -84,7 +88,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        for name, choices in (("optimizer", OPTIMIZERS), ("context", CONTEXTS), ("init", INITS)):
+        allowed = {"optimizer": OPTIMIZERS, "context": CONTEXTS, "init": INITS, "decay": DECAYS}
+        for name, choices in allowed.items():
             if getattr(self, name) not in choices:
                 raise InputError(
                     f"--{name}={getattr(self, name)}: choose one of {', '.join(choices)}"
@@ -112,13 +117,12 @@ class State(NamedTuple):
 
     Attributes:
       z: float32 [N, Z].
-      first, second: the optimizer's memory, float32 [N, Z].
+      memory: the optimizer's, a structure of float32 tensors [N, ...].
       iteration: int32, how many were done.
     """
 
     z: tf.Tensor
-    first: tf.Tensor
-    second: tf.Tensor
+    memory: tuple
     iteration: tf.Tensor
 
 
@@ -219,10 +223,7 @@ class LatentSearch:
         self._masks = tf.TensorSpec([*picture, 1], tf.float32, name="masks")
         vectors = tf.TensorSpec([None, self.latent], tf.float32, name="z")
         self._state = State(
-            vectors,
-            tf.TensorSpec([None, self.latent], tf.float32, name="first"),
-            tf.TensorSpec([None, self.latent], tf.float32, name="second"),
-            tf.TensorSpec([], tf.int32, name="iteration"),
+            vectors, self._memory_specs(), tf.TensorSpec([], tf.int32, name="iteration")
         )
         self.start = self._compiled(self._start)
         self.finish = self._compiled(self._finish, self._state)
@@ -234,6 +235,16 @@ class LatentSearch:
         # ``start``, all iterations and ``finish`` in one: a ``Result``.
         self.run = self._compiled(self._run)
         self._advances = {}
+
+    def _memory_specs(self):
+        if self.settings.optimizer == "lbfgs":
+            losses = tf.TensorSpec([2, None], tf.float32, name="losses")
+            return lbfgs.specs(self.latent), losses
+        names = {"adam": ("first", "second"), "momentum": ("velocity",), "hmc": ()}
+        shape = [None, self.latent]
+        return tuple(
+            tf.TensorSpec(shape, tf.float32, name=name) for name in names[self.settings.optimizer]
+        )
 
     def _compiled(self, function, *more):
         return tf.function(
@@ -333,8 +344,11 @@ class LatentSearch:
                 guess = encode({"images": visible, "masks": masks})[:, None]
                 z = tf.concat([guess, z[:, 1:]], axis=1)
             z = tf.reshape(z, [-1, self.latent])
-        nothing = tf.zeros_like(z)
-        return State(z, nothing, nothing, tf.constant(0))
+        if settings.optimizer == "lbfgs":
+            memory = lbfgs.begin(z), tf.zeros([2, tf.shape(z)[0]])
+        else:
+            memory = tf.nest.map_structure(lambda _: tf.zeros_like(z), self._memory_specs())
+        return State(z, memory, tf.constant(0))
 
     def _ranked(self, images, masks):
         """The best of random z by context loss: [B, R, Z]."""
@@ -367,47 +381,72 @@ class LatentSearch:
                 context, prior, _ = evaluate(z)
                 # The images' losses do not share a variable: the sum's gradient is each one's own.
                 total = tf.reduce_sum(context + settings.prior_weight * prior)
-            return tape.gradient(total, z), context, prior
+            return tape.gradient(total, z), tf.stack([context, prior])
 
-        update = {"adam": self._adam, "momentum": self._nesterov, "hmc": self._hmc}
-        update = update[settings.optimizer]
+        update = {"adam": self._adam, "momentum": self._nesterov}
+        update.update(hmc=self._hmc, lbfgs=self._lbfgs)
         history = tf.TensorArray(tf.float32, iterations, element_shape=[2, None])
 
         def step(n, state, history):
-            slope, context, prior = gradient(state.z)
-            history = history.write(n, tf.stack([context, prior]))
-            new = update(state, slope, context + settings.prior_weight * prior, gradient)
-            return n + 1, State(*new, state.iteration + 1), history
+            z, memory, losses = update[settings.optimizer](state, gradient)
+            return n + 1, State(z, memory, state.iteration + 1), history.write(n, losses)
 
         _, state, history = tf.while_loop(
             lambda n, *_: n < iterations, step, (0, state, history), maximum_iterations=iterations
         )
         return state, history.stack()
 
+    # The optimizers: from a ``State`` and a function from z to (gradient [N, Z], losses [2, N]), to
+    # (z, memory, losses [2, N] before the iteration).
+
+    def _total(self, losses):
+        return losses[0] + self.settings.prior_weight * losses[1]
+
     def _clipped(self, z):
         return tf.clip_by_value(z, -1.0, 1.0) if self.settings.clip else z
 
-    def _adam(self, state, slope, *_):
+    def _rate(self, iteration):
+        settings = self.settings
+        if settings.decay == "none":
+            return settings.learning_rate
+        done = tf.cast(iteration, tf.float32) / max(1, settings.iterations)
+        return settings.learning_rate * (1 + tf.cos(math.pi * tf.minimum(done, 1.0))) / 2
+
+    def _adam(self, state, gradient):
+        slope, losses = gradient(state.z)
+        first, second = state.memory
         b1, b2 = self.settings.beta_1, self.settings.beta_2
         t = tf.cast(state.iteration + 1, tf.float32)
-        first = b1 * state.first + (1 - b1) * slope
-        second = b2 * state.second + (1 - b2) * tf.square(slope)
+        first = b1 * first + (1 - b1) * slope
+        second = b2 * second + (1 - b2) * tf.square(slope)
         move = first / (1 - b1**t) / (tf.sqrt(second / (1 - b2**t)) + 1e-8)
-        return self._clipped(state.z - self.settings.learning_rate * move), first, second
+        z = self._clipped(state.z - self._rate(state.iteration) * move)
+        return z, (first, second), losses
 
-    def _nesterov(self, state, slope, *_):
+    def _nesterov(self, state, gradient):
         """As in the code of [1] and [2]: v' = mu v - lr g; z += -mu v + (1 + mu) v'."""
-        mu = self.settings.momentum
-        velocity = mu * state.first - self.settings.learning_rate * slope
-        z = self._clipped(state.z - mu * state.first + (1 + mu) * velocity)
-        return z, velocity, state.second
+        slope, losses = gradient(state.z)
+        mu, (previous,) = self.settings.momentum, state.memory
+        velocity = mu * previous - self._rate(state.iteration) * slope
+        z = self._clipped(state.z - mu * previous + (1 + mu) * velocity)
+        return z, (velocity,), losses
 
-    def _hmc(self, state, slope, loss, gradient):
+    def _lbfgs(self, state, gradient):
+        """Losses are those of z itself, not those of trials that were refused."""
+        memory, losses = state.memory
+        slope, of_trial = gradient(memory.trial)
+        box = 1.0 if self.settings.clip else None
+        z, memory, accepted = lbfgs.update(state.z, memory, self._total(of_trial), slope, box)
+        losses = tf.where(accepted, of_trial, losses)
+        return z, (memory, losses), losses
+
+    def _hmc(self, state, gradient):
         """One proposal: leapfrog steps from a random velocity, accepted or not ([2]'s code).
 
         The half steps of the velocity before and after each step of z take the same temperature.
         """
         settings = self.settings
+        slope, losses = gradient(state.z)
         copies = tf.shape(state.z)[0] // settings.restarts
         shape = [settings.restarts, self.latent]
         seed = self._seed(_VELOCITY, state.iteration)
@@ -419,17 +458,18 @@ class LatentSearch:
         def leapfrog(n, z, velocity, slope, _):
             velocity -= half * slope
             z = self._clipped(z + settings.hmc_step * velocity)
-            slope, context, prior = gradient(z)
-            return n + 1, z, velocity - half * slope, slope, context + settings.prior_weight * prior
+            slope, losses = gradient(z)
+            return n + 1, z, velocity - half * slope, slope, losses
 
-        _, z, velocity, _, new_loss = tf.while_loop(
-            lambda n, *_: n < settings.hmc_leapfrogs, leapfrog, (0, state.z, start, slope, loss)
+        _, z, velocity, _, after = tf.while_loop(
+            lambda n, *_: n < settings.hmc_leapfrogs, leapfrog, (0, state.z, start, slope, losses)
         )
-        energy = beta * (loss - new_loss) + tf.reduce_sum(start**2 - velocity**2, axis=1) / 2
+        energy = beta * (self._total(losses) - self._total(after))
+        energy += tf.reduce_sum(start**2 - velocity**2, axis=1) / 2
         seed = self._seed(_ACCEPT, state.iteration)
         chance = networks.uniform([settings.restarts], seed)
         accepted = tf.math.log(tf.tile(chance, [copies])) < energy
-        return tf.where(accepted[:, None], z, state.z), state.first, state.second
+        return tf.where(accepted[:, None], z, state.z), (), losses
 
     def _finish(self, images, masks, state):
         context, prior, pictures = self.losses(images, masks)(state.z)

@@ -292,6 +292,7 @@ def test_random_numbers_are_the_same_with_xla_also_for_seeds_known_at_run_time_o
 
 
 WAYS = {
+    "lbfgs": {"init": "encoder", "restarts": 2, "optimizer": "lbfgs"},
     "adam": {"init": "random", "restarts": 2},
     "momentum": {"init": "ranked", "restarts": 2, "optimizer": "momentum", "learning_rate": 2e-4},
     "hmc": {"init": "encoder", "restarts": 2, "optimizer": "hmc", "hmc_leapfrogs": 2},
