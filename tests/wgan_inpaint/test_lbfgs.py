@@ -111,4 +111,4 @@ def test_a_nan_is_refused_and_the_search_goes_on():
     assert (np.abs(z) <= limit).all()
     final = exact(z)[0].numpy()
     assert (final < exact(np.zeros_like(centers))[0].numpy()).all()
-    assert (final < 0.01).mean() > 0.9, "one or the other may be caught behind the wall"
+    assert (final < 0.01).mean() > 0.75, "one or the other may be caught behind the wall"
