@@ -87,6 +87,12 @@ def define_starts():
     flags.DEFINE_string("output", None, "Folder for the tables and the figure.")
     flags.DEFINE_integer("limit", 64, "Only so many first images; 0: all.", lower_bound=0)
     flags.DEFINE_integer("batch_size", 64, "Images searched for at once.", lower_bound=1)
+    flags.DEFINE_integer(
+        "lbfgs_iterations",
+        300,
+        "Of a second search from every start, by limited-memory BFGS; 0: none.",
+        lower_bound=0,
+    )
 
 
 def architecture():

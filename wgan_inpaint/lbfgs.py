@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-PAIRS = 20  # that are remembered
+PAIRS = 40  # that are remembered
 FIRST_STEP = 0.1  # length, as long as no curvature is known
 LONGEST_STEP = 1.0
 SHRINKING = 0.4  # of the step after a refusal

@@ -4,7 +4,8 @@
 
 The loss that a random start reaches at the end (``--iterations``, the papers' 1,500) is the target:
 the mean over the images of context + lambda prior, of each image's best restart. The other starts,
-the best of ``--candidates`` random z and the encoder's guess, search by the same settings. Writes
+the best of ``--candidates`` random z and the encoder's guess, search by the same settings; and then
+all of them by limited-memory BFGS, for ``--lbfgs_iterations``. Writes
 
     starts.csv   a row per start: iterations to the target, and seconds, its own included
     losses.csv   iteration, and the mean loss of each start after so many iterations
@@ -15,6 +16,7 @@ import csv
 import dataclasses
 import functools
 import io
+import itertools
 import pathlib
 import time
 from typing import NamedTuple
@@ -37,7 +39,7 @@ from wgan_inpaint import latent_search, loading
 FLAGS = flags.FLAGS
 
 CHUNK = 50  # iterations between two signs of progress
-TABLE = ("start", "iterations", "share", "loss at the start", "final loss", "seconds")
+TABLE = ("start", "iterations", "share", "loss at the start", "after", "loss", "seconds")
 
 
 class Descent(NamedTuple):
@@ -58,15 +60,18 @@ class Row(NamedTuple):
     """What became of one start.
 
     Attributes:
-      name: one of ``latent_search.INITS``.
+      name: one of ``latent_search.INITS``, "lbfgs" behind it if that is the optimizer.
       iterations: the first after which the mean loss is no more than the target; None if never.
-      first, last: mean loss at the start and at the end.
+      first: mean loss at the start.
+      tried: iterations that were made.
+      last: mean loss after them.
       seconds: until then, the start's own included; None if never.
     """
 
     name: str
     iterations: int | None
     first: float
+    tried: int
     last: float
     seconds: float | None
 
@@ -112,32 +117,37 @@ def _timed(call):
     return result, time.perf_counter() - began
 
 
-def descend_from_all(networks_, settings, batches, dtype=tf.float32, jit_compile=False):
+def descend_from_all(
+    networks_, settings, batches, lbfgs_iterations=0, dtype=tf.float32, jit_compile=False
+):
     """Searches for the z of the same images from every start that the networks allow.
 
     Args:
       networks_: ``latent_search.Networks``; without an encoder there is no such start.
       settings: ``latent_search.Settings``, whose ``init`` does not matter.
       batches: list of (images [B, S, S, 3], masks [B, S, S, 1]).
+      lbfgs_iterations: of a second search from every start, by limited-memory BFGS; 0: none.
       dtype: of the networks' products, tf.float32 or tf.bfloat16.
       jit_compile: compile with XLA.
 
     Returns:
       {name of the start: ``Descent``}.
     """
+    if networks_.encoder is None:
+        logging.warning("the model has no encoder, so there is no such start")
+    inits = [i for i in latent_search.INITS if i != "encoder" or networks_.encoder]
+    ways = {init: dataclasses.replace(settings, init=init) for init in inits}
+    if lbfgs_iterations:
+        options = {"optimizer": "lbfgs", "iterations": lbfgs_iterations}
+        ways |= {f"{i}, lbfgs": dataclasses.replace(ways[i], **options) for i in inits}
     descents = {}
-    for init in latent_search.INITS:
-        if init == "encoder" and networks_.encoder is None:
-            logging.warning("the model has no encoder, so there is no such start")
-            continue
-        search = latent_search.LatentSearch(
-            networks_, dataclasses.replace(settings, init=init), dtype, jit_compile
-        )
-        logging.info("%s start", init)
-        bar = runtime.progress_bar(settings.iterations * len(batches), "iteration")
-        descents[init] = _together(
+    for name, way in ways.items():
+        search = latent_search.LatentSearch(networks_, way, dtype, jit_compile)
+        logging.info("%s start", name)
+        bar = runtime.progress_bar(way.iterations * len(batches), "iteration")
+        descents[name] = _together(
             [
-                descend(search, *batch, functools.partial(_advance_bar, bar, settings, n))
+                descend(search, *batch, functools.partial(_advance_bar, bar, way, n))
                 for n, batch in enumerate(batches)
             ]
         )
@@ -170,7 +180,8 @@ def compare_starts(descents):
         reached = np.flatnonzero(means <= target)
         count = int(reached[0]) if len(reached) else None
         seconds = None if count is None else descent.start_seconds + count * descent.seconds
-        rows.append(Row(name, count, float(means[0]), float(means[-1]), seconds))
+        tried = len(means) - 1
+        rows.append(Row(name, count, float(means[0]), tried, float(means[-1]), seconds))
     return target, rows
 
 
@@ -179,9 +190,10 @@ def cells(row, total):
     reached = row.iterations is not None
     return (
         row.name,
-        str(row.iterations) if reached else f"more than {total}",
+        str(row.iterations) if reached else f"more than {row.tried}",
         f"{row.iterations / total:.3f}" if reached else "",
         f"{row.first:.2f}",
+        str(row.tried),
         f"{row.last:.2f}",
         f"{row.seconds:.1f}" if reached else "",
     )
@@ -193,8 +205,8 @@ def markdown(target, rows, images, total):
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return (
         f"{text}\nIterations until the mean loss of {images} images is {target:.2f}, which {total} "
-        "iterations from a random z reach;\ntheir share of those; seconds until then for all "
-        "images, the start's own included.\n"
+        "iterations from a random z reach;\ntheir share of those; the loss after all that were "
+        "made; seconds until\nthe target for all images, the start's own included.\n"
     )
 
 
@@ -212,12 +224,14 @@ def save(folder, descents):
     target, rows = compare_starts(descents)
     count, images = descents["random"].losses.shape
     means = {name: descent.losses.mean(axis=1) for name, descent in descents.items()}
-    after = np.arange(count)
+    after = np.arange(max(map(len, means.values())))
     tables = {
         "starts.csv": [TABLE, *(cells(row, count - 1) for row in rows)],
         "losses.csv": [
             ("iteration", *means),
-            *zip(after, *([f"{v:.4f}" for v in mean] for mean in means.values()), strict=True),
+            *itertools.zip_longest(
+                after, *([f"{v:.4f}" for v in mean] for mean in means.values()), fillvalue=""
+            ),
         ],
     }
     for name, lines in tables.items():
@@ -225,8 +239,8 @@ def save(folder, descents):
         csv.writer(text, lineterminator="\n").writerows(lines)
         image_files.write_bytes_atomically(folder / name, text.getvalue().encode())
     # A logarithmic axis has no place for the start itself.
-    curves = {name: (after[1:], mean[1:]) for name, mean in means.items()}
-    curves["target"] = (after[1:], np.full(count - 1, target))
+    curves = {name: (after[1 : len(mean)], mean[1:]) for name, mean in means.items()}
+    curves["target"] = (after[1:], np.full(len(after) - 1, target))
     figures.save_curves(
         folder / "starts.png",
         curves,
@@ -271,6 +285,7 @@ def main():
         networks_,
         search_flags.settings(),
         [(batch.images, batch.masks) for batch in stream],
+        FLAGS.lbfgs_iterations,
         tf.bfloat16 if mixed else tf.float32,
         runtime.choose_xla(FLAGS.xla),
     )

@@ -60,6 +60,10 @@ def test_every_start_is_tried_on_every_image_and_ranked_begins_better_than_rando
     assert list(descents) == ["random", "ranked", "encoder"]
     assert {descent.losses.shape for descent in descents.values()} == {(4, 4)}
     assert descents["ranked"].losses[0].mean() < descents["random"].losses[0].mean()
+    more = starts.descend_from_all(parts, settings, batches(parts), lbfgs_iterations=2)
+    assert list(more)[3:] == ["random, lbfgs", "ranked, lbfgs", "encoder, lbfgs"]
+    assert more["encoder, lbfgs"].losses.shape == (3, 4)
+    np.testing.assert_array_equal(more["encoder, lbfgs"].losses[0], more["encoder"].losses[0])
     without = latent_search.Networks(parts.generator, parts.critic, None, "wgan", ARCHITECTURE)
     assert list(starts.descend_from_all(without, settings, batches(parts)[:1])) == [
         "random",
@@ -68,11 +72,11 @@ def test_every_start_is_tried_on_every_image_and_ranked_begins_better_than_rando
 
 
 def descents():
-    """Means over two images: 8, 6, 4, 2; 5, 3, 2, 1; 9, 9, 9, 9."""
+    """Means over two images: 8, 6, 4, 2; 5, 3, 2, 1; 9, 9, 9."""
     return {
         "random": starts.Descent(np.float32([[9, 7], [7, 5], [4, 4], [1, 3]]), 0.0, 1.0),
         "ranked": starts.Descent(np.float32([[6, 4], [3, 3], [2, 2], [1, 1]]), 10.0, 1.5),
-        "encoder": starts.Descent(np.full((4, 2), 9, np.float32), 0.0, 1.0),
+        "encoder": starts.Descent(np.full((3, 2), 9, np.float32), 0.0, 1.0),
     }
 
 
@@ -80,22 +84,22 @@ def test_the_target_is_the_random_starts_final_mean_and_counts_are_the_first_to_
     target, rows = starts.compare_starts(descents())
     assert target == 2
     assert rows == [
-        starts.Row("random", 3, 8.0, 2.0, 3.0),
-        starts.Row("ranked", 2, 5.0, 1.0, 10 + 2 * 1.5),
-        starts.Row("encoder", None, 9.0, 9.0, None),
+        starts.Row("random", 3, 8.0, 3, 2.0, 3.0),
+        starts.Row("ranked", 2, 5.0, 3, 1.0, 10 + 2 * 1.5),
+        starts.Row("encoder", None, 9.0, 2, 9.0, None),
     ]
 
 
 def test_the_tables_and_the_figure(tmp_path):
     text = starts.save(tmp_path, descents())
-    assert "| ranked | 2 | 0.667 | 5.00 | 1.00 | 13.0 |" in text
-    assert "| encoder | more than 3 |" in text
+    assert "| ranked | 2 | 0.667 | 5.00 | 3 | 1.00 | 13.0 |" in text
+    assert "| encoder | more than 2 |" in text
     assert "mean loss of 2 images is 2.00, which 3 iterations" in text
     with open(tmp_path / "losses.csv", encoding="utf-8") as lines:
-        assert list(csv.reader(lines))[:2] == [
-            ["iteration", "random", "ranked", "encoder"],
-            ["0", "8.0000", "5.0000", "9.0000"],
-        ]
+        first, second, *_, last = csv.reader(lines)
+    assert first == ["iteration", "random", "ranked", "encoder"]
+    assert second == ["0", "8.0000", "5.0000", "9.0000"]
+    assert last == ["3", "2.0000", "1.0000", ""]
     with open(tmp_path / "starts.csv", encoding="utf-8") as lines:
-        assert [row["iterations"] for row in csv.DictReader(lines)] == ["3", "2", "more than 3"]
+        assert [row["iterations"] for row in csv.DictReader(lines)] == ["3", "2", "more than 2"]
     assert image_files.read_image(tmp_path / "starts.png").std() > 0.05
