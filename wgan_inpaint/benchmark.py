@@ -27,6 +27,7 @@ ARCHITECTURES = {
     "classic": networks.Architecture(generator_channels=(512, 512, 256, 128)),
     "packaged": networks.Architecture(width=48, critic_norm="none"),
 }
+OPTIMIZERS = ("adam", "lbfgs")
 TRAINING_BATCH = 64
 # Updates of the critic for each of the generator's.
 STEPS = {"step, critic and generator": 1, "step, critic alone": 2**31 - 1}
@@ -40,7 +41,7 @@ def scene(architecture, batch):
     return images, masks.draw(masks.MaskSpec(), batch, side, side, [0, 0])
 
 
-def search_seconds(precision, xla, name, batch, repeats):
+def search_seconds(precision, xla, name, batch, repeats, optimizer="adam"):
     """Median seconds of an iteration of the compiled search."""
     architecture = ARCHITECTURES[name]
     images, holes = scene(architecture, batch)
@@ -48,7 +49,7 @@ def search_seconds(precision, xla, name, batch, repeats):
     folded = [inference.FoldedNetwork(network) for network in parts]
     search = latent_search.LatentSearch(
         latent_search.Networks(*folded, None, "wgan", architecture),
-        latent_search.Settings(),
+        latent_search.Settings(optimizer=optimizer),
         tf.as_dtype(precision),
         xla == "on",
     )
@@ -145,9 +146,10 @@ def main():
                     arguments = (classic_seconds, batch, FLAGS.repeats)
                     benchmarking.print_measured(label, precision, xla, batch, *arguments)
                 for name in ARCHITECTURES if "search" in FLAGS.what else ():
-                    label = f"search, {name} networks, batch {batch}"
-                    arguments = (search_seconds, name, batch, FLAGS.repeats)
-                    benchmarking.print_measured(label, precision, xla, batch, *arguments)
+                    for optimizer in OPTIMIZERS:
+                        label = f"search, {optimizer}, {name} networks, batch {batch}"
+                        arguments = (search_seconds, name, batch, FLAGS.repeats, optimizer)
+                        benchmarking.print_measured(label, precision, xla, batch, *arguments)
             for label, critic_steps in STEPS.items() if "training" in FLAGS.what else ():
                 arguments = (step_seconds, critic_steps, FLAGS.repeats)
                 benchmarking.print_measured(

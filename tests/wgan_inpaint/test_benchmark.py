@@ -46,7 +46,8 @@ def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
 
 def test_every_part_is_timed(small):
     for precision in ("float32", "bfloat16"):
-        assert benchmark.search_seconds(precision, "off", "classic", 2, 1) > 0
+        for optimizer in benchmark.OPTIMIZERS:
+            assert benchmark.search_seconds(precision, "off", "classic", 2, 1, optimizer) > 0
     assert benchmark.classic_seconds("float32", "off", 2, 1) > 0
     for critic_steps in benchmark.STEPS.values():
         assert benchmark.step_seconds("float32", "off", critic_steps, 1) > 0

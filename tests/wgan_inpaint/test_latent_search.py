@@ -140,9 +140,10 @@ def gradient_at(search, images, holes, z):
     return total.numpy(), tape.gradient(total, z).numpy()
 
 
-def test_adam_is_the_textbooks():
+@pytest.mark.parametrize("decay", latent_search.DECAYS)
+def test_adam_is_the_textbooks(decay):
     images, holes = scene()
-    search = make(learning_rate=0.1, beta_1=0.8, beta_2=0.99)
+    search = make(learning_rate=0.1, beta_1=0.8, beta_2=0.99, decay=decay)
     start = search.start(images, holes)
     z, first, second = start.z.numpy(), 0, 0
     for t in range(1, 6):
@@ -150,7 +151,8 @@ def test_adam_is_the_textbooks():
         first = 0.8 * first + 0.2 * gradient
         second = 0.99 * second + 0.01 * gradient**2
         move = (first / (1 - 0.8**t)) / (np.sqrt(second / (1 - 0.99**t)) + 1e-8)
-        z = np.clip(z - 0.1 * move, -1, 1)
+        rate = 0.1 if decay == "none" else 0.05 * (1 + np.cos(np.pi * (t - 1) / 5))
+        z = np.clip(z - rate * move, -1, 1)
     state, _ = search.advance(images, holes, start, 5)
     np.testing.assert_allclose(state.z, z, atol=1e-4)
     assert np.abs(z - start.z).max() > 0.1
