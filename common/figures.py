@@ -13,6 +13,7 @@ that drawing in one thread never disturbs another.
 
 import dataclasses
 import io
+import logging
 import pathlib
 import re
 
@@ -28,6 +29,9 @@ from common.images import resize, to_uint8, write_bytes_atomically
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 ANIMATION_SUFFIXES = (".gif", ".webp")
+
+# Writing a .pdf, it tells of every table of a font.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 # A power of two: pixels / DPI is then exact, and every image pixel falls on whole figure pixels.
 DPI = 128
