@@ -147,16 +147,8 @@ def settings(networks_=None, block=0, samples=1):
             f"--samples={samples}: with {FLAGS.restarts} restarts each, more than --candidates="
             f"{FLAGS.candidates}, of which they are the best; raise that"
         )
-    names = ("iterations", "optimizer", "learning_rate", "decay", "beta_1", "beta_2")
-    names += (
-        "momentum",
-        "hmc_step",
-        "hmc_leapfrogs",
-        "hmc_beta",
-        "hmc_anneal",
-        "prior_weight",
-        "context",
-    )
+    names = ("iterations", "optimizer", "learning_rate", "decay", "beta_1", "beta_2", "momentum")
+    names += ("hmc_step", "hmc_leapfrogs", "hmc_beta", "hmc_anneal", "prior_weight", "context")
     names += ("window", "clip", "candidates", "seed")
     chosen = {name: FLAGS[name].value for name in names}
     return latent_search.Settings(**chosen, restarts=restarts, init=init, lowres=block)

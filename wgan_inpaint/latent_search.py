@@ -383,12 +383,16 @@ class LatentSearch:
                 total = tf.reduce_sum(context + settings.prior_weight * prior)
             return tape.gradient(total, z), tf.stack([context, prior])
 
-        update = {"adam": self._adam, "momentum": self._nesterov}
-        update.update(hmc=self._hmc, lbfgs=self._lbfgs)
+        update = {
+            "adam": self._adam,
+            "momentum": self._nesterov,
+            "hmc": self._hmc,
+            "lbfgs": self._lbfgs,
+        }[settings.optimizer]
         history = tf.TensorArray(tf.float32, iterations, element_shape=[2, None])
 
         def step(n, state, history):
-            z, memory, losses = update[settings.optimizer](state, gradient)
+            z, memory, losses = update(state, gradient)
             return n + 1, State(z, memory, state.iteration + 1), history.write(n, losses)
 
         _, state, history = tf.while_loop(
