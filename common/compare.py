@@ -22,7 +22,7 @@ The output folder then holds
 
 The same command on the same folder goes on where it was killed and computes nothing twice, unless
 a model, a mask, the data set, a setting or the code that measures has changed. How things are
-measured: ``common.comparison``; what the tables say: ``common.tables``.
+measured: ``common.evaluation.comparison``; what the tables say: ``common.evaluation.tables``.
 """
 
 import functools
@@ -31,9 +31,10 @@ import pathlib
 
 from absl import flags, logging
 
-from common import classical, comparison, figures, runtime, tables
-from common import images as image_files
+from common import classical, figures, runtime
 from common.errors import InputError
+from common.evaluation import comparison, tables
+from common.pictures import images as image_files
 from flags import compare as compare_flags
 from flags import data as data_flags
 from flags import masks as mask_flags

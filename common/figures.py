@@ -25,7 +25,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator
 
 from common.errors import InputError
-from common.images import resize, to_uint8, write_bytes_atomically
+from common.pictures.images import resize, to_uint8, write_bytes_atomically
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 ANIMATION_SUFFIXES = (".gif", ".webp")

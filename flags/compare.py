@@ -2,7 +2,8 @@
 
 from absl import flags
 
-from common import blending, classical, figures
+from common import classical, figures
+from common.completion import blending
 from common.errors import InputError
 
 FLAGS = flags.FLAGS

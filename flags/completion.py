@@ -2,19 +2,20 @@
 
 from absl import flags
 
-from common import blending, completion, completion_files
+from common.completion import blending, models, windows
+from common.completion import files as completion_files
 from common.errors import InputError
 from flags import masks as mask_flags
 
 FLAGS = flags.FLAGS
 
 
-def define(model, windows=True):
+def define(model, in_windows=True):
     """Defines the flags of this group.
 
     Args:
       model: default of ``--model``.
-      windows: the command completes large pictures in windows.
+      in_windows: the command completes large pictures in windows.
     """
     flags.DEFINE_string("input", None, "Image, folder of images (nested) or glob to complete.")
     flags.DEFINE_string("output", "completed", "Folder of the completed images.")
@@ -27,12 +28,12 @@ def define(model, windows=True):
         "figure", None, "Also draw the steps side by side; default: without --input only."
     )
     flags.DEFINE_bool("resize_mask", False, "Resize masks that differ in size from their image.")
-    if windows:
+    if in_windows:
         flags.DEFINE_integer(
             "max_side",
-            completion.MAX_SIDE,
+            windows.MAX_SIDE,
             "Larger images are completed in windows of this side (pixels); bounds memory.",
-            lower_bound=completion.MIN_MAX_SIDE,
+            lower_bound=windows.MIN_MAX_SIDE,
         )
 
 
@@ -45,10 +46,10 @@ def masks_of(found):
     """The masks that the flags describe: ``--mask`` alone means files.
 
     Args:
-      found: list of ``common.completion_files.Picture``.
+      found: list of ``common.completion.files.Picture``.
 
     Returns:
-      ``MaskFiles`` or ``DrawnMasks`` of ``common.completion_files``.
+      ``MaskFiles`` or ``DrawnMasks`` of ``common.completion.files``.
 
     Raises:
       InputError: contradictory flags, or no mask file.
@@ -62,12 +63,12 @@ def masks_of(found):
 
 
 def outputs(found, protected, endings=()):
-    """Where the results go: one ``common.completion_files.Output`` for each picture.
+    """Where the results go: one ``common.completion.files.Output`` for each picture.
 
     Args:
-      found: list of ``common.completion_files.Picture``.
+      found: list of ``common.completion.files.Picture``.
       protected: more files that must not be overwritten.
-      endings: what the method writes besides, as ``common.completion_files.plan_outputs`` takes it.
+      endings: what the method writes besides, as ``common.completion.files.plan_outputs`` takes it.
     """
     figure = FLAGS.input is None if FLAGS.figure is None else FLAGS.figure
     return completion_files.plan_outputs(
@@ -76,6 +77,6 @@ def outputs(found, protected, endings=()):
 
 
 def completer():
-    """The ``common.completion.Completer`` that the flags describe."""
-    model = completion.load_model(FLAGS.model, FLAGS.precision)
-    return completion.Completer(model, max_side=FLAGS.max_side)
+    """The ``common.completion.windows.Completer`` that the flags describe."""
+    model = models.load_model(FLAGS.model, FLAGS.precision)
+    return windows.Completer(model, max_side=FLAGS.max_side)

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from common import datasets
+from common.pictures import datasets
 
 FLAGS = flags.FLAGS
 

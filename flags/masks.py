@@ -2,8 +2,8 @@
 
 from absl import flags
 
-from common import masks
 from common.errors import InputError
+from common.pictures import masks
 
 FLAGS = flags.FLAGS
 
@@ -51,7 +51,7 @@ def spec(height, width):
 
 
 def holes(kinds, seed):
-    """The ``common.masks.Holes`` of these kinds that the flags describe.
+    """The ``common.pictures.masks.Holes`` of these kinds that the flags describe.
 
     Raises:
       InputError: contradictory flags, or mask files that cannot be read.

@@ -8,7 +8,7 @@ from absl import flags
 from common import figures
 from common.errors import InputError
 from flags import runtime as runtime_flags
-from wgan_inpaint import completing, latent_search
+from wgan_inpaint.search import completing, latent_search
 
 FLAGS = flags.FLAGS
 

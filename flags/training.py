@@ -2,8 +2,8 @@
 
 from absl import flags
 
-from common import training
 from common.errors import InputError
+from common.training import loop as training
 
 FLAGS = flags.FLAGS
 

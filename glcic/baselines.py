@@ -37,8 +37,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import cropping, layers, losses, masks, training
 from common.errors import InputError
+from common.pictures import cropping, masks
+from common.training import layers, losses
+from common.training import loop as training
 from glcic import inference, phases
 
 METHODS = ("context_encoder", "autoencoder")
@@ -92,7 +94,7 @@ class Geometry:
 
     @property
     def holes(self):
-        """The hole as a ``common.masks.MaskSpec``."""
+        """The hole as a ``common.pictures.masks.MaskSpec``."""
         return masks.MaskSpec(kinds=("center",), hole_size=self.hole)
 
 

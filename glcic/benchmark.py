@@ -15,7 +15,11 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from common import benchmarking, datasets, export, masks, runtime, training
+from common import runtime
+from common.evaluation import benchmarking
+from common.pictures import datasets, masks
+from common.serving import export
+from common.training import loop as training
 from flags import benchmark as benchmark_flags
 from glcic import inference, networks, phases
 

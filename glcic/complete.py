@@ -13,7 +13,9 @@ import pathlib
 
 from absl import flags
 
-from common import completion_files, runtime, samples
+from common import runtime
+from common.completion import files as completion_files
+from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags

@@ -2,15 +2,17 @@
 
     python -m glcic.export --run_dir=RUN --output=FOLDER
 
-The signatures are those of ``common.export``; the graph is that of ``glcic.inference`` or, for the
-baselines, of ``glcic.baselines``.
+The signatures are those of ``common.serving.export``; the graph is that of ``glcic.inference`` or,
+for the baselines, of ``glcic.baselines``.
 """
 
 import tensorflow as tf
 from absl import flags
 
-from common import export, runtime, training
+from common import runtime
 from common.errors import InputError, reason
+from common.serving import export
+from common.training import loop as training
 from flags import export as export_flags
 from flags import training as training_flags
 from glcic import baselines, inference, networks

@@ -17,7 +17,8 @@ Training keeps plain layers; here the same function of the same weights is rewri
 import numpy as np
 import tensorflow as tf
 
-from common import layers, masks
+from common.pictures import masks
+from common.training import layers
 from glcic import networks
 
 # Quarter-size pixels around the hole that the layers behind the dilated ones can see: one for

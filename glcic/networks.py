@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from common import layers
+from common.training import layers
 
 
 class Conv(NamedTuple):
@@ -154,7 +154,7 @@ def completion_network(architecture, width=1.0, dtype="float32"):
     Returns:
       A ``keras.Model`` from {"images": [B, H, W, 3], "masks": [B, H, W, 1]} to the completed
       image [B, H, W, 3] in [0, 1], float32; H and W are multiples of ``SIZE_MULTIPLE``. It
-      repaints known pixels too: see ``common.blending.paste``.
+      repaints known pixels too: see ``common.completion.blending.paste``.
     """
     images = keras.Input((None, None, 3), name="images")
     masks = keras.Input((None, None, 1), name="masks")

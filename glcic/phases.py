@@ -17,8 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import blending, figures, losses, masks, training
-from common import images as image_files
+from common import figures
+from common.completion import blending
+from common.pictures import images as image_files
+from common.pictures import masks
+from common.training import loop as training
+from common.training import losses
 
 PHASES = ("completion", "discriminator", "joint")
 SAMPLES = 8  # images of a sample grid
@@ -82,7 +86,7 @@ class Trainer(keras.Model):
         Args:
           completion: as ``networks.completion_network`` builds it.
           discriminator: as ``networks.discriminator`` builds it.
-          mask_spec: ``common.masks.MaskSpec`` of the holes, for full-size images.
+          mask_spec: ``common.pictures.masks.MaskSpec`` of the holes, for full-size images.
           patch_size: side of the local discriminator's input in pixels.
           weights: a ``Weights``.
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.

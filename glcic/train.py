@@ -11,7 +11,10 @@ import sys
 
 from absl import flags
 
-from common import datasets, runtime, training, vgg19
+from common import runtime
+from common.pictures import datasets
+from common.training import loop as training
+from common.training import vgg19
 from flags import baselines as baseline_flags
 from flags import data as data_flags
 from flags import glcic as glcic_flags

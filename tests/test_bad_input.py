@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import export
+from common.serving import export
 from glcic import inference, networks
 from tests import commands
 

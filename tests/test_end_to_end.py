@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from common import images
+from common.pictures import images
 from tests import commands
 
 SHORT = (

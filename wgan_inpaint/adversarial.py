@@ -17,9 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import figures, layers, losses, masks, training
-from common import images as image_files
-from wgan_inpaint import latent_search, networks
+from common import figures
+from common.pictures import images as image_files
+from common.pictures import masks
+from common.training import layers, losses
+from common.training import loop as training
+from wgan_inpaint import networks
+from wgan_inpaint.search import latent_search
 
 OBJECTIVES = ("gan", "wgan", "wgan_gp")
 PHASES = ("adversarial", "encoder")
@@ -103,7 +107,7 @@ class Trainer(keras.Model):
         Args:
           architecture: a ``networks.Architecture``.
           objective: an ``Objective``.
-          mask_spec: ``common.masks.MaskSpec`` of the encoder's holes.
+          mask_spec: ``common.pictures.masks.MaskSpec`` of the encoder's holes.
           averaging: decay of the average; 0 is the generator itself.
           encoder_context: weight of the encoder's context loss beside the squared error of z.
           dtype: Keras dtype policy.

@@ -16,9 +16,13 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from common import benchmarking, masks, runtime, training
+from common import runtime
+from common.evaluation import benchmarking
+from common.pictures import masks
+from common.training import loop as training
 from flags import benchmark as benchmark_flags
-from wgan_inpaint import adversarial, inference, latent_search, networks
+from wgan_inpaint import adversarial, inference, networks
+from wgan_inpaint.search import latent_search
 
 FLAGS = flags.FLAGS
 

@@ -25,19 +25,22 @@ import pathlib
 import tensorflow as tf
 from absl import flags
 
-from common import completion_files, runtime, samples
+from common import runtime
+from common.completion import files as completion_files
+from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import search as search_flags
-from wgan_inpaint import completing, latent_search, loading
+from wgan_inpaint import loading
+from wgan_inpaint.search import completing, latent_search
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Defines this command's flags."""
-    completion_flags.define("shipped:wgan_inpaint", windows=False)
+    completion_flags.define("shipped:wgan_inpaint", in_windows=False)
     mask_flags.define("center", (search_flags.LOWRES,))
     runtime_flags.define()
     search_flags.define()

@@ -2,8 +2,8 @@
 
     python -m wgan_inpaint.export --run_dir=RUN --output=FOLDER --iterations=300
 
-The signatures are those of ``common.export``: pictures of any size, completed on the crop around
-their hole. The flags of the search become constants of the graph.
+The signatures are those of ``common.serving.export``: pictures of any size, completed on the crop
+around their hole. The flags of the search become constants of the graph.
 """
 
 import dataclasses
@@ -11,12 +11,16 @@ import dataclasses
 import tensorflow as tf
 from absl import flags
 
-from common import cropping, export, runtime, training
+from common import runtime
+from common.pictures import cropping
+from common.serving import export
+from common.training import loop as training
 from flags import export as export_flags
 from flags import runtime as runtime_flags
 from flags import search as search_flags
 from flags import training as training_flags
-from wgan_inpaint import latent_search, loading, restoring
+from wgan_inpaint import loading, restoring
+from wgan_inpaint.search import latent_search
 
 FLAGS = flags.FLAGS
 

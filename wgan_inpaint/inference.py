@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import layers
+from common.training import layers
 
 # (Which of the pair of output pixels, which of three input pixels, tap) of a 5x5 stride-2
 # transposed convolution with SAME padding, in one direction: output pixel 2g sees the input pixels

@@ -5,9 +5,11 @@ import pathlib
 
 import tensorflow as tf
 
-from common import completion, training
+from common.completion import models
 from common.errors import InputError, reason
-from wgan_inpaint import inference, latent_search, networks, restoring
+from common.training import loop as training
+from wgan_inpaint import inference, networks, restoring
+from wgan_inpaint.search import latent_search
 
 METHOD = "wgan_inpaint"
 
@@ -29,7 +31,7 @@ def load_networks(source):
     run = training.RunDirectory(folder)
     if run.flags.is_file() and not tf.saved_model.contains_saved_model(str(run.saved_model)):
         return fold(restoring.restore(run))
-    return _from_saved_model(completion.find_model(source))
+    return _from_saved_model(models.find_model(source))
 
 
 def fold(restored, storage=tf.float32):
@@ -52,7 +54,7 @@ def fold(restored, storage=tf.float32):
 
 
 def _from_saved_model(folder):
-    settings = completion.read_settings(folder)
+    settings = models.read_settings(folder)
     if settings.get("method") != METHOD:
         raise InputError(
             f"{folder}: a model of the method {settings.get('method', 'unknown')!r}, not of latent "

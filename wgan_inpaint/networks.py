@@ -16,7 +16,7 @@ import math
 import keras
 import tensorflow as tf
 
-from common import layers
+from common.training import layers
 
 SIZES = (32, 64, 128)
 KINDS = ("dcgan", "mlp")

@@ -17,12 +17,16 @@ that are all alike have 1; those of a collapsed generator have more than real im
 import numpy as np
 from absl import flags
 
-from common import datasets, figures, metrics, runtime, training
+from common import figures, runtime
 from common.errors import InputError
+from common.evaluation import metrics
+from common.pictures import datasets
+from common.training import loop as training
 from flags import data as data_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import history, networks, restoring
+from wgan_inpaint import networks, restoring
+from wgan_inpaint.studies import history
 
 FLAGS = flags.FLAGS
 SEED = 0  # of the latent vectors and of the order of the real images

@@ -25,16 +25,18 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from common import compare, comparison, figures, runtime
-from common import images as image_files
+from common import compare, figures, runtime
 from common.errors import InputError
+from common.evaluation import comparison
+from common.pictures import images as image_files
 from flags import data as data_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import search as search_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import latent_search, loading
+from wgan_inpaint import loading
+from wgan_inpaint.search import latent_search
 
 FLAGS = flags.FLAGS
 

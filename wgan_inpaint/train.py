@@ -10,13 +10,17 @@ import sys
 
 from absl import flags
 
-from common import datasets, runtime, training
+from common import runtime
+from common.pictures import datasets
+from common.training import loop as training
 from flags import data as data_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import adversarial, export, history, latent_search, loading, restoring
+from wgan_inpaint import adversarial, export, loading, restoring
+from wgan_inpaint.search import latent_search
+from wgan_inpaint.studies import history
 
 FLAGS = flags.FLAGS
 

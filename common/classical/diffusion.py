@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from absl import logging
 
-from common import blending
 from common.classical import shared
+from common.completion import blending
 from common.errors import InputError
-from common.images import from_uint8
+from common.pictures.images import from_uint8
 
 LIBRARY = "skimage.restoration"
 # On a face with a hole of 64 pixels, 1000 iterations leave a gap of 1.2% with 0.1, 1.6% with 0.05,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from common.errors import InputError
-from common.images import resize
+from common.pictures.images import resize
 
 # Pictures are not shrunk below this many pixels a side.
 MIN_SIDE = 16

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from common import classical, metrics
+from common import classical
 from common.classical import diffusion, exemplar, low_rank, shared, sparse
 from common.errors import InputError
-from common.images import center_crop_resize, list_images, read_image
+from common.evaluation import metrics
+from common.pictures.images import center_crop_resize, list_images, read_image
 
 NAMES = tuple(classical.METHODS)
 every_method = pytest.mark.parametrize("name", NAMES)

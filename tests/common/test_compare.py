@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import blending, classical, compare, comparison, metrics, tables
-from common.comparison import Cell, Method, Options, Pictures
+from common import classical, compare
+from common.completion import blending
 from common.errors import InputError
-from common.images import read_image, write_image
-from common.masks import Holes, MaskSpec, draw_one, spec_from_source
+from common.evaluation import comparison, metrics, tables
+from common.evaluation.comparison import Cell, Method, Options, Pictures
+from common.pictures.images import read_image, write_image
+from common.pictures.masks import Holes, MaskSpec, draw_one, spec_from_source
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEC = MaskSpec(("rectangle",), hole_min=4, hole_max=9)
@@ -339,13 +341,13 @@ class FakeExtractor:
 
 @pytest.fixture
 def fake_features(monkeypatch):
-    module = types.ModuleType("common.features")
+    module = types.ModuleType("common.evaluation.features")
     module.load_extractor = lambda source: FakeExtractor()
     module.lpips = lambda extractor, a, b: np.abs(a - b).mean((1, 2, 3))
     module.frechet_distance = lambda a, b: np.square(np.mean(a.all, 0) - np.mean(b.all, 0)).sum()
     module.FrechetStatistics = FakeStatistics
-    monkeypatch.setitem(sys.modules, "common.features", module)
-    monkeypatch.setattr("common.features", module, raising=False)
+    monkeypatch.setitem(sys.modules, "common.evaluation.features", module)
+    monkeypatch.setattr("common.evaluation.features", module, raising=False)
     FakeExtractor.images = 0
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from common import figures
 from common.errors import InputError
-from common.images import from_uint8, read_image
+from common.pictures.images import from_uint8, read_image
 
 
 def picture(height, width, seed=0):

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import completion, cropping, export, losses
+from common.completion import models, windows
 from common.errors import InputError
-from common.images import read_image
+from common.pictures import cropping
+from common.pictures.images import read_image
+from common.serving import export
+from common.training import losses
 from glcic import baselines
 from tests import commands
 
@@ -74,7 +77,7 @@ def completer(folded, tmp_path_factory):
     """The exported model, loaded again."""
     path = tmp_path_factory.mktemp("baseline") / "model"
     export.save(folded, path, {"method": "context_encoder", "image_size": 128, "hole_size": 64})
-    return completion.Completer(completion.load_model(path, "float32"))
+    return windows.Completer(models.load_model(path, "float32"))
 
 
 def shapes(network):
@@ -232,8 +235,8 @@ def test_folded_compiled_and_exported_equal_the_keras_network(geometry, tmp_path
         np.testing.assert_allclose(predicted, expected, atol=1e-4)
     export.save(module, tmp_path / "model", {"hole_size": geometry.hole, "image_size": 128})
     for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.05)):
-        model = completion.load_model(tmp_path / "model", precision)
-        completed = completion.Completer(model).batch(images, holes)
+        model = models.load_model(tmp_path / "model", precision)
+        completed = windows.Completer(model).batch(images, holes)
         hole = completed[:, low:-low, low:-low]
         np.testing.assert_allclose(
             hole, expected[:, inside:-inside, inside:-inside], atol=tolerance
@@ -396,7 +399,7 @@ def test_train_and_export_an_autoencoder(photos, tmp_path):
     }
     image, mask = scene(150, 140, 30, 40, 50, 60)
     whole, half = (
-        completion.Completer(completion.load_model(path, "float32"))(image[0], mask[0])
+        windows.Completer(models.load_model(path, "float32"))(image[0], mask[0])
         for path in (run, model)
     )
     np.testing.assert_allclose(half, whole, atol=2e-3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.images import read_image, write_image
+from common.pictures.images import read_image, write_image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "glcic" / "shipped"
@@ -104,7 +104,7 @@ def test_mistakes_end_in_one_line(tmp_path, arguments, reason):
 
 @pytest.mark.skipif(not SHIPPED.is_dir(), reason="glcic/shipped holds no trained model")
 def test_the_shipped_model_beats_a_flat_fill_on_the_portrait(tmp_path):
-    from common.samples import portrait
+    from common.pictures.samples import portrait
 
     done = complete(tmp_path)
     assert done.returncode == 0, done.stderr

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import export
 from common.errors import InputError
+from common.serving import export
 from glcic import inference, networks
 
 STRANGER = """

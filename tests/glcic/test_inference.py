@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import masks
+from common.pictures import masks
 from glcic import inference, networks
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.layers import BatchNorm
+from common.training.layers import BatchNorm
 from glcic import networks
 
 # Iizuka 2017, Table 1: kernel, dilation, stride, outputs.

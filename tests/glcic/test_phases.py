@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import images as image_files
-from common import losses
-from common.masks import MaskSpec
+from common.pictures import images as image_files
+from common.pictures.masks import MaskSpec
+from common.training import losses
 from glcic import networks, phases
 from glcic.networks import Conv
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import images as image_files
-from common import training
 from common.errors import InputError
-from common.masks import MaskSpec
+from common.pictures import images as image_files
+from common.pictures.masks import MaskSpec
+from common.training import loop as training
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.adversarial import Objective
 from wgan_inpaint.networks import Architecture

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wgan_inpaint import benchmark, inference, latent_search, networks
+from wgan_inpaint import benchmark, inference, networks
+from wgan_inpaint.search import latent_search
 
 SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 4))
 

@@ -11,10 +11,12 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from common import blending, completion_files
-from common.images import read_image, resize, write_image
-from common.metrics import psnr
-from wgan_inpaint import completing, export, inference, latent_search, networks
+from common.completion import blending
+from common.completion import files as completion_files
+from common.evaluation.metrics import psnr
+from common.pictures.images import read_image, resize, write_image
+from wgan_inpaint import export, inference, networks
+from wgan_inpaint.search import completing, latent_search
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "wgan_inpaint" / "shipped"
@@ -257,7 +259,7 @@ def test_the_papers_settings_complete_the_portrait(model, tmp_path, name):
 
 @pytest.mark.skipif(not SHIPPED.is_dir(), reason="wgan_inpaint/shipped holds no trained model")
 def test_the_shipped_model_completes_the_portrait(tmp_path):
-    from common.samples import portrait
+    from common.pictures.samples import portrait
 
     done = run(tmp_path)
     assert done.returncode == 0, done.stderr

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import comparison, completion, cropping, training
+from common.completion import models, windows
 from common.errors import InputError
-from wgan_inpaint import adversarial, export, inference, latent_search, loading, networks
+from common.evaluation import comparison
+from common.pictures import cropping
+from common.training import loop as training
+from wgan_inpaint import adversarial, export, inference, loading, networks
+from wgan_inpaint.search import latent_search
 
 SETTINGS = latent_search.Settings(iterations=8, init="encoder", restarts=2, candidates=16)
 
@@ -127,7 +131,7 @@ def test_the_search_compiles_with_xla_inside_the_export():
 def test_compare_runs_it_like_any_other_model(saved):
     images, holes = scene(3, 40, 40)
     method = comparison.open_method("search", str(saved)).load()
-    model = completion.load_model(str(saved), "float32")
+    model = models.load_model(str(saved), "float32")
     assert model.settings["method"] == "wgan_inpaint" and model.settings["whole"]
     completed = method(images, holes)
     expected = model.complete(images, holes)
@@ -137,7 +141,7 @@ def test_compare_runs_it_like_any_other_model(saved):
 def test_a_large_picture_is_given_whole(saved):
     """No window of the Completer cuts what the model itself is to crop."""
     images, holes = scene(1, 600, 700)
-    completer = completion.Completer(completion.load_model(str(saved), "float32"))
+    completer = windows.Completer(models.load_model(str(saved), "float32"))
     completed = completer(images[0], holes[0])
     expected = completer.model.complete(images, holes)[0]
     np.testing.assert_array_equal(completed, expected)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.layers import BatchNorm, ImageLayerNorm
+from common.training.layers import BatchNorm, ImageLayerNorm
 from wgan_inpaint import networks
 from wgan_inpaint.networks import Architecture
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import figures, training
-from common import images as image_files
+from common import figures
 from common.errors import InputError
-from common.masks import MaskSpec
-from common.training import RunDirectory, Schedule
-from wgan_inpaint import adversarial, history, networks, promises, restoring
+from common.pictures import images as image_files
+from common.pictures.masks import MaskSpec
+from common.training import loop as training
+from common.training.loop import RunDirectory, Schedule
+from wgan_inpaint import adversarial, networks, promises, restoring
 from wgan_inpaint.networks import Architecture
+from wgan_inpaint.studies import history
 
 ARCHITECTURE = Architecture(size=32, width=4, latent=6, critic_norm="none")
 FLAGS = (

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import images as image_files
-from common import masks
-from wgan_inpaint import inference, latent_search, networks, starts
+from common.pictures import images as image_files
+from common.pictures import masks
+from wgan_inpaint import inference, networks, starts
+from wgan_inpaint.search import latent_search
 
 ARCHITECTURE = networks.Architecture(size=32, width=4, latent=6)
 

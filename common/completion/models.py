@@ -1,0 +1,166 @@
+"""Trained networks, as SavedModels: where they are, what they were made for, how to call them.
+
+    model = load_model("run/saved_model")           # or a run directory, or "shipped:glcic"
+    completed = model.complete(images, masks)       # [B, H, W, 3], [B, H, W, 1] -> [B, H, W, 3]
+
+``common.completion.windows`` completes pictures of any size with one.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from common import runtime
+from common.errors import InputError, reason
+
+SHIPPED = "shipped:"
+SETTINGS_FILE = pathlib.PurePath("assets.extra", "inpainting.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained network, ready to be called.
+
+    Attributes:
+      complete: from images [B, H, W, 3] and masks [B, H, W, 1], numpy float32, to the completed
+        images [B, H, W, 3], numpy float32.
+      settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
+        ``image_size`` in pixels, ``method``, ``whole``, ...; may be empty.
+      name: for messages.
+      size: (H, W) if the network takes pictures of one size only, otherwise None.
+    """
+
+    complete: Callable
+    settings: dict
+    name: str
+    size: tuple | None = None
+
+
+def load_model(source, precision="auto"):
+    """Loads a SavedModel that has the signature ``complete``.
+
+    Args:
+      source: folder of a SavedModel, or of a training run that holds ``saved_model``, or
+        "shipped:PACKAGE" for the one that comes with a package.
+      precision: one of ``common.runtime.PRECISIONS``; where it resolves to bfloat16, the signature
+        ``complete_bfloat16`` is taken if the model has it.
+
+    Returns:
+      A ``Model``.
+
+    Raises:
+      InputError: there is no SavedModel, or it lacks the signature, or its settings are broken.
+    """
+    folder = find_model(source)
+    settings = read_settings(folder)
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
+        raise InputError(f"{folder}: the SavedModel cannot be read ({reason(error)})") from error
+    signature = _choose_signature(folder, loaded.signatures, precision)
+    size = tuple(signature.structured_input_signature[1]["images"].shape[1:3])
+    return Model(
+        complete=_as_function(loaded, signature),
+        settings=settings,
+        name=str(source),
+        size=None if None in size else size,
+    )
+
+
+def _as_function(loaded, signature):
+    """Turns a signature of a loaded SavedModel into ``Model.complete``."""
+
+    def complete(images, masks):
+        outputs = signature(images=tf.constant(images), masks=tf.constant(masks))
+        return outputs["completed"].numpy()
+
+    complete.owner = loaded  # the signature alone does not keep its variables alive
+    return complete
+
+
+def find_model(source):
+    """The folder of the SavedModel that ``source`` names, as ``load_model`` takes it.
+
+    Raises:
+      InputError: there is none.
+    """
+    source = str(source)
+    if source.startswith(SHIPPED):
+        return _find_shipped(source)
+    folder = pathlib.Path(source).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{source}: no such folder; give a SavedModel or a run directory")
+    for candidate in (folder, folder / "saved_model"):
+        if tf.saved_model.contains_saved_model(str(candidate)):
+            return candidate
+    raise InputError(f"{source}: neither a SavedModel nor a run directory with a saved_model")
+
+
+def _find_shipped(source):
+    package = source.removeprefix(SHIPPED)
+    # A dotted name would make find_spec import the parent.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = pathlib.Path(place, "shipped")
+        if tf.saved_model.contains_saved_model(str(folder)):
+            return folder
+    why = "it comes without a model" if spec else "there is no such package"
+    raise InputError(f"{source}: {why}; give the folder of a SavedModel")
+
+
+def read_settings(folder):
+    """What a SavedModel was made for: see ``Model.settings``.
+
+    Raises:
+      InputError: the file is broken.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: holds no JSON object; write one, or remove the file")
+    for key in ("hole_size", "image_size"):
+        value = settings.get(key, 1)
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{path}: {key} is {value!r}, not a positive number of pixels")
+    return settings
+
+
+def _choose_signature(folder, signatures, precision):
+    name = "complete"
+    if (
+        runtime.choose_precision(precision) == "mixed_bfloat16"
+        and "complete_bfloat16" in signatures
+    ):
+        name = "complete_bfloat16"
+    if name not in signatures:
+        found = ", ".join(sorted(signatures)) or "none"
+        raise InputError(
+            f"{folder}: a SavedModel without the signature 'complete' (it has: {found})"
+        )
+    signature = signatures[name]
+    wanted = {
+        "images": tf.TensorSpec([None, None, None, 3], tf.float32),
+        "masks": tf.TensorSpec([None, None, None, 1], tf.float32),
+    }
+    inputs = signature.structured_input_signature[1]
+    fits = inputs.keys() == wanted.keys() and all(
+        spec.dtype == tf.float32
+        and spec.shape.is_compatible_with(wanted[key].shape)
+        and spec.shape.rank == 4
+        for key, spec in inputs.items()
+    )
+    if not fits or "completed" not in signature.structured_outputs:
+        raise InputError(
+            f"{folder}: the signature '{name}' does not take float32 images [B, H, W, 3] and masks "
+            "[B, H, W, 1] and return 'completed'"
+        )
+    return signature

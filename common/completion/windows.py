@@ -1,0 +1,322 @@
+"""Completes pictures of any size with holes of any shape, by a trained network.
+
+    model = models.load_model("run/saved_model")    # or a run directory, or "shipped:glcic"
+    completer = Completer(model)
+    completed = completer(image, mask)              # [H, W, 3], [H, W, 1] -> [H, W, 3]
+
+Images are float32 RGB in [0, 1]; masks are float32, 1 = missing, 0 = known. The result equals the
+image bit for bit where the mask is 0 and does not depend on what the image holds where it is 1.
+
+A network is good at holes no thicker than those it was trained with (``hole_size``, in pixels).
+The hole is therefore divided by its local thickness, that is, twice the distance to the nearest
+known pixel; beyond the border nothing is known. From thin to thick:
+
+* Parts up to ``hole_size`` are completed at full resolution.
+* Parts up to 2, 4, 8, ... times as thick are completed in a picture shrunk so far that the thickest
+  measures ``hole_size``, and enlarged again. Pixels that the thinner parts got count as known.
+
+A picture of at most ``max_side`` pixels a side, after shrinking, is completed whole; a larger one
+in square windows around its holes, one after another. What one window completed is known to the
+next, so that no seam shows. A hole is cut only if it does not fit into the inner part of a window,
+which has enough context on all sides.
+
+So a picture that looks like a training image reaches the network as it is, in one call.
+
+A model whose settings say ``whole`` chooses its own window (latent search: the crop around the
+hole): it is given every picture as it is.
+"""
+
+import itertools
+import math
+
+import cv2
+import numpy as np
+
+from common.errors import InputError
+from common.pictures.images import resize
+
+DEFAULT_HOLE_SIZE = 64
+MAX_SIDE = 512
+MIN_MAX_SIDE = 16
+# Known pixels that a window shows around holes, in units of the hole size.
+CONTEXT = 2
+# In units of the local radius: a square reaches sqrt(2) radii from its core.
+THICK_REACH = 1.5
+
+
+class Completer:
+    """Completes pictures; see the module's docstring for how."""
+
+    def __init__(self, model, hole_size=None, max_side=MAX_SIDE):
+        """Keeps the model.
+
+        Args:
+          model: a ``Model``.
+          hole_size: thickest hole that the network is given, in pixels; None takes the model's
+            own, or 64.
+          max_side: longest side of a picture that the network is given, in pixels. It bounds
+            memory.
+
+        Raises:
+          InputError: a size that is too small.
+        """
+        self.model = model
+        self.hole_size = model.settings.get("hole_size", DEFAULT_HOLE_SIZE)
+        if hole_size is not None:
+            self.hole_size = hole_size
+        if self.hole_size < 1:
+            raise InputError(f"hole_size is {self.hole_size}; give at least 1 pixel")
+        if max_side < MIN_MAX_SIDE:
+            raise InputError(f"--max_side={max_side}: give at least {MIN_MAX_SIDE} pixels")
+        if model.settings.get("whole"):
+            self.hole_size = max_side = 2**31
+        self.max_side = min((max_side, *(model.size or ())))
+
+    def __call__(self, image, mask):
+        """Completes one picture.
+
+        Args:
+          image: float32 [H, W, 3] in [0, 1]; may hold anything, NaN too, in the hole.
+          mask: float32 [H, W, 1], 1 = missing, 0 = known.
+
+        Returns:
+          float32 [H, W, 3], a new array.
+
+        Raises:
+          InputError: shapes that do not match, or a mask with other values than 0 and 1.
+        """
+        image, missing = _check(image, mask, rank=3)
+        completed = image.copy()
+        # Each pixel leaves ``missing`` when it is written.
+        for part, thickness in _parts(missing, self.hole_size):
+            self._complete_part(completed, missing, part, self._scale(thickness, missing.shape))
+        return completed
+
+    def batch(self, images, masks):
+        """Completes pictures of one size, in one call if none needs scaling or windows.
+
+        Args:
+          images: float32 [B, H, W, 3] in [0, 1].
+          masks: float32 [B, H, W, 1], 1 = missing, 0 = known.
+
+        Returns:
+          float32 [B, H, W, 3], a new array.
+
+        Raises:
+          InputError: shapes that do not match, or a mask with other values than 0 and 1.
+        """
+        images, missing = _check(images, masks, rank=4)
+        if not missing.any() or not all(self._fits_as_is(hole) for hole in missing):
+            results = [self(*pair) for pair in zip(images, masks, strict=True)]
+            return np.stack(results) if results else images.copy()
+        holes = missing[..., None]
+        completed = self._run(np.where(holes, np.float32(0), images), holes.astype(np.float32))
+        return np.where(holes, completed, images)
+
+    def _fits_as_is(self, hole):
+        """Whether the network may see a picture with this hole, bool [H, W], as it is."""
+        if max(hole.shape) > self.max_side:
+            return False
+        thickness = max((thickness for _, thickness in _parts(hole, self.hole_size)), default=0)
+        return self._scale(thickness, hole.shape) == 1
+
+    def _scale(self, thickness, shape):
+        """How far to shrink a picture [H, W] for a hole of this thickness."""
+        scale = min(1.0, self.hole_size / max(thickness, 1))
+        # A network of one size models whole pictures: it is shown the whole one.
+        for have, take in zip(shape, self.model.size or shape, strict=True):
+            scale = min(scale, take / have)
+        return scale
+
+    def _complete_part(self, completed, missing, part, scale):
+        """Writes one part, bool [H, W], of the hole to ``completed``; clears it in ``missing``."""
+        longest = math.floor(self.max_side / scale + 1e-6)
+        if max(part.shape) <= longest:
+            self._complete_window(completed, missing, part, scale)
+            return
+        # At least half of a window remains for holes.
+        context = math.floor(min(CONTEXT * self.hole_size, self.max_side // 4) / scale)
+        least = math.ceil(self.model.settings.get("image_size", 0) / scale)
+        for box, take in _groups(part, longest - 2 * context):
+            extent = max(box[2] - box[0], box[3] - box[1])
+            crop = _window(box, min(longest, max(least, extent + 2 * context)), part.shape)
+            self._complete_window(completed[crop], missing[crop], take(crop), scale)
+
+    def _complete_window(self, completed, missing, take, scale):
+        """Completes the pixels ``take``, bool [h, w], of a window, in place.
+
+        Args:
+          completed: float32 [h, w, 3].
+          missing: bool [h, w], all pixels that are still to be completed.
+          take: bool [h, w], those to write.
+          scale: how far to shrink.
+        """
+        height, width = missing.shape
+        visible = np.where(missing[..., None], np.float32(0), completed)
+        hole = missing[..., None].astype(np.float32)
+        if scale < 1:
+            size = tuple(max(1, round(scale * side)) for side in (height, width))
+            # One missing pixel hides the average that it entered.
+            hole = (resize(hole, *size) > 0).astype(np.float32)
+            visible = np.where(hole == 1, np.float32(0), resize(visible, *size))
+        result = self._run(visible[None], hole[None])[0]
+        if scale < 1:
+            result = resize(np.where(hole == 1, result, visible), height, width)
+        completed[take] = result[take]
+        missing[take] = False
+
+    def _run(self, images, masks):
+        """Calls the network: [B, H, W, 3] and [B, H, W, 1] to [B, H, W, 3]."""
+        height, width = images.shape[1:3]
+        if self.model.size:
+            below, right = self.model.size[0] - height, self.model.size[1] - width
+            around = ((0, 0), (0, below), (0, right), (0, 0))
+            images = np.pad(images, around)
+            masks = np.pad(masks, around, constant_values=1)  # beyond the border nothing is known
+        return np.asarray(self.model.complete(images, masks))[:, :height, :width]
+
+
+def _parts(hole, limit):
+    """Divides a hole by its local thickness.
+
+    A component that fits into a square of ``limit`` pixels is never thick: even at a corner of the
+    picture, the network was trained for it.
+
+    Args:
+      hole: bool [H, W].
+      limit: thickness up to which the hole is thin, in pixels.
+
+    Returns:
+      A list of (bool [H, W], thickness in pixels), disjoint, from thin to thick, none empty.
+    """
+    if not hole.any():
+        return []
+    thickness, labels = _thickness(hole, limit)
+    parts, rest, edge = [], hole.copy(), limit
+    while True:
+        core = thickness > edge
+        if not core.any():
+            break
+        to_core = _distance(~core)
+        thick = rest & (to_core < THICK_REACH * edge / 2)
+        with_core = np.zeros(labels.max() + 1, bool)
+        with_core[labels[core]] = True
+        thick &= with_core[labels]
+        thin = rest & ~thick
+        if thin.any():
+            parts.append((thin, min(edge, float(thickness[thin].max()))))
+        rest, edge = thick, 2 * edge
+    parts.append((rest, float(thickness[rest].max())))
+    return parts
+
+
+def _thickness(hole, limit):
+    """Local thickness, float32 [H, W], and component labels (None if nothing exceeds ``limit``).
+
+    A centre line's value is right for odd widths and one pixel low for even ones.
+    """
+    thickness = _distance(hole)
+    thickness *= 2
+    thickness -= 1
+    if thickness.max() <= limit:
+        return thickness, None
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(hole.view(np.uint8), connectivity=8)
+    # Where little is known, the distance exceeds the hole itself: it is no thicker than long.
+    longest = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1).astype(np.float32)
+    return np.minimum(thickness, longest[labels], out=thickness), labels
+
+
+def _distance(mask):
+    """Distance of every true pixel, bool [H, W], to the nearest false one; the border is none."""
+    return cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _groups(part, inner):
+    """Groups the components of a part into few windows.
+
+    Args:
+      part: bool [H, W].
+      inner: side of the square into which each group fits; larger components are cut.
+
+    Yields:
+      ((top, left, bottom, right), take), the last two excluded; ``take(crop)`` is the group's mask,
+      bool, in a crop.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(part.view(np.uint8), connectivity=8)
+    left, top, width, height = stats[:, :4].T
+    boxes = np.stack([top, left, top + height, left + width], axis=1)
+    fits = (height <= inner) & (width <= inner)
+    fits[0] = True  # the background
+    pieces = _cut(labels, boxes, np.flatnonzero(~fits), inner)
+    numbers = np.r_[np.flatnonzero(fits)[1:], len(boxes) : len(boxes) + len(pieces)]
+    boxes = np.concatenate([boxes, np.reshape(pieces, (-1, 4)).astype(boxes.dtype)])
+    chosen = np.zeros(len(boxes), bool)
+    while numbers.size:
+        # A strip of rows that starts with the topmost box, then squares from left to right.
+        in_strip = boxes[numbers, 2] <= boxes[numbers, 0].min() + inner
+        strip, numbers = numbers[in_strip], numbers[~in_strip]
+        while strip.size:
+            in_group = boxes[strip, 3] <= boxes[strip, 1].min() + inner
+            group, strip = strip[in_group], strip[~in_group]
+            low, high = boxes[group, :2].min(axis=0), boxes[group, 2:].max(axis=0)
+            chosen[group] = True
+            yield (*low.tolist(), *high.tolist()), lambda crop: chosen[labels[crop]]
+            chosen[group] = False
+
+
+def _cut(labels, boxes, numbers, inner):
+    """Cuts components into pieces that fit into squares of ``inner`` pixels.
+
+    Args:
+      labels: int32 [H, W], component numbers; the pieces get new ones, from ``len(boxes)`` on.
+      boxes: int [N, 4], (top, left, bottom, right) of the components.
+      numbers: of the components to cut.
+      inner: side of the square.
+
+    Returns:
+      The pieces' boxes, a list of (top, left, bottom, right).
+    """
+    pieces = []
+    for number in numbers:
+        top, left, bottom, right = boxes[number].tolist()
+        # Pieces of about equal size: no slivers.
+        rows, columns = (
+            np.linspace(low, high, math.ceil((high - low) / inner) + 1).astype(int)
+            for low, high in ((top, bottom), (left, right))
+        )
+        for y, y_end in itertools.pairwise(rows):
+            for x, x_end in itertools.pairwise(columns):
+                cell = labels[y:y_end, x:x_end]
+                piece = cell == number
+                if piece.any():
+                    cell[piece] = len(boxes) + len(pieces)
+                    dx, dy, width, height = cv2.boundingRect(piece.view(np.uint8))
+                    pieces.append((y + dy, x + dx, y + dy + height, x + dx + width))
+    return pieces
+
+
+def _window(box, side, shape):
+    """The square, or what the picture has of it, of ``side`` pixels around a box, as slices."""
+    low, high = box[:2], box[2:]
+    slices = []
+    for start, stop, size in zip(low, high, shape, strict=True):
+        first = min(max((start + stop - side) // 2, 0), max(size - side, 0))
+        slices.append(slice(first, min(first + side, size)))
+    return tuple(slices)
+
+
+def _check(images, masks, rank):
+    """The images as float32 and the hole as bool, without the last axis, or an InputError."""
+    images, masks = np.asarray(images, np.float32), np.asarray(masks)
+    shape = "[H, W, 3]" if rank == 3 else "[B, H, W, 3]"
+    if images.ndim != rank or images.shape[-1] != 3 or 0 in images.shape[-3:]:
+        raise InputError(f"the image has the shape {images.shape}; give {shape}")
+    if masks.shape != (*images.shape[:-1], 1):
+        raise InputError(
+            f"the mask {masks.shape} does not fit the image {images.shape}; it must be "
+            f"{(*images.shape[:-1], 1)}"
+        )
+    missing = masks[..., 0] == 1
+    if np.count_nonzero(missing) + np.count_nonzero(masks == 0) != masks.size:
+        raise InputError("the mask has other values than 0 and 1; threshold it (1 = missing)")
+    return images, missing

@@ -1,0 +1,208 @@
+"""Training images: a folder of files, or a tfds data set, to an endless tf.data stream.
+
+Element number n of a run is a function of (seed, n) alone, so a resumed run sees what an
+uninterrupted one would have seen: the file is drawn by an epoch's permutation
+(``index_shuffle``), the crop by a generator seeded with (seed, n).
+"""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from common.errors import InputError, reason
+from common.pictures import images as image_files
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes a training image, lengths in pixels.
+
+    Attributes:
+      size: side of the square crop.
+      resize_min, resize_max: the shorter side is first resized to a length drawn from this
+        range, both included; 0 takes ``size``. (Iizuka 2017: 256 to 384 before a 256 px crop.)
+      crop: "random" or "center".
+      flip: mirror every other image, at random.
+    """
+
+    size: int
+    resize_min: int = 0
+    resize_max: int = 0
+    crop: str = "random"
+    flip: bool = False
+
+    def __post_init__(self):
+        low, high = self.resize_min or self.size, self.resize_max or self.size
+        if not self.size <= low <= high:
+            raise InputError(
+                f"--resize_min={low} and --resize_max={high}: "
+                f"need image_size ({self.size}) <= resize_min <= resize_max"
+            )
+
+    def __call__(self, image, generator):
+        """Resizes, crops and flips.
+
+        Args:
+          image: uint8 or float32 [H, W, 3].
+          generator: a ``numpy.random.Generator``.
+
+        Returns:
+          [size, size, 3] of the same type.
+        """
+        low, high = self.resize_min or self.size, self.resize_max or self.size
+        shorter = int(generator.integers(low, high + 1))
+        height, width = image.shape[:2]
+        scale = shorter / min(height, width)
+        new = (max(shorter, round(height * scale)), max(shorter, round(width * scale)))
+        if new != (height, width):
+            method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            image = cv2.resize(image, new[::-1], interpolation=method)
+        room = np.array(new) - self.size
+        top, left = generator.integers(0, room + 1) if self.crop == "random" else room // 2
+        image = image[top : top + self.size, left : left + self.size]
+        if self.flip and generator.integers(2):
+            image = image[:, ::-1]
+        return image
+
+
+def is_folder(dataset):
+    """Whether ``--dataset`` names files here rather than a tfds data set."""
+    return pathlib.Path(dataset).exists() or any(c in dataset for c in "*?[") or dataset[0] in "./~"
+
+
+def tfds_images(name, split, data_dir=None):
+    """Opens the images of a tfds data set, still encoded.
+
+    Args:
+      name: of the data set, as tfds knows it.
+      split: its split.
+      data_dir: where tfds keeps its data; None is tfds's default.
+
+    Returns:
+      (tf.data.Dataset of encoded images, function that decodes one, their number).
+
+    Raises:
+      InputError: no such data set or split, or one without images.
+    """
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name, data_dir=data_dir or None)
+        builder.download_and_prepare()
+        if "image" not in builder.info.features:
+            raise InputError("its examples have no feature named image")
+        count = builder.info.splits[split].num_examples
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        encoded = builder.as_dataset(
+            split=split, decoders=tfds.decode.PartialDecoding({"image": True}, decoders=decoders)
+        ).map(lambda example: example["image"])
+    except Exception as error:  # tfds raises whatever the name or the download leads to
+        raise InputError(
+            f"--dataset={name}: no folder here, and no tfds split {split!r} that can be had "
+            f"({reason(error)})"
+        ) from error
+    if not count:
+        raise InputError(f"--dataset={name}: its split {split!r} is empty")
+    return encoded, builder.info.features["image"].decode_example, count
+
+
+def _folder_stream(paths, seed, first):
+    """(path, element number) from element ``first`` on, a new permutation every epoch."""
+    count = len(paths)
+    paths = tf.constant([str(path) for path in paths])
+
+    def pick(n):
+        epoch = tf.cast(n // count, tf.int32)
+        index = tf.random.experimental.index_shuffle(
+            tf.cast(n % count, tf.int64),
+            tf.stack([tf.constant(seed, tf.int32), epoch]),
+            tf.constant(count - 1, tf.int64),
+        )
+        return tf.gather(paths, index), n
+
+    return tf.data.Dataset.range(first, 2**62).map(pick)
+
+
+def _tfds_stream(name, split, data_dir, seed, first):
+    """(image, element number) from a tfds data set, shuffled anew every epoch.
+
+    What is shuffled and skipped is the encoded pictures: 10,000 decoded ones may need gigabytes.
+    """
+    encoded, decode, count = tfds_images(name, split, data_dir)
+
+    def epochs():
+        for epoch in itertools.count(first // count):
+            shuffled = encoded.shuffle(
+                10_000, seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+            )
+            seen = first % count if epoch == first // count else 0
+            yield from shuffled.skip(seen).as_numpy_iterator()
+
+    return tf.data.Dataset.zip(
+        tf.data.Dataset.from_generator(epochs, output_signature=encoded.element_spec).map(
+            decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        ),
+        tf.data.Dataset.range(first, 2**62),
+    )
+
+
+def _prepare(picture, number, prepare, seed):
+    """One element on the host: reads the file, if it is one, then resizes, crops and flips."""
+    if isinstance(picture, bytes):
+        picture = image_files.to_uint8(image_files.read_image(picture.decode()))
+    elif picture.shape[-1] == 1:
+        picture = np.repeat(picture, 3, axis=-1)
+    image = prepare(picture, np.random.default_rng([seed, int(number)]))
+    return np.ascontiguousarray(image)
+
+
+def training_batches(
+    dataset, prepare, batch_size, seed, first=0, split="train", data_dir=None, threads=None
+):
+    """An endless stream of training images.
+
+    Args:
+      dataset: a folder (nested), a file, a glob pattern or the name of a tfds data set.
+      prepare: a ``Preparation``.
+      batch_size: images in a batch.
+      seed: of the run; with the element's number it decides everything.
+      first: number of the first element, for a resumed run: images already seen.
+      split: of the tfds data set.
+      data_dir: where tfds keeps its data; None is tfds's default.
+      threads: elements prepared at a time; None lets tf.data choose.
+
+    Returns:
+      A ``tf.data.Dataset`` of uint8 [batch_size, size, size, 3].
+
+    Raises:
+      InputError: no images, or no such data set. A file that cannot be read stops the stream
+        with an error that names it.
+    """
+    if is_folder(dataset):
+        stream = _folder_stream(image_files.list_images(dataset), seed, first)
+    else:
+        stream = _tfds_stream(dataset, split, data_dir, seed, first)
+
+    def load(picture, number):
+        image = tf.numpy_function(
+            functools.partial(_prepare, prepare=prepare, seed=seed), [picture, number], tf.uint8
+        )
+        image.set_shape([prepare.size, prepare.size, 3])
+        return image
+
+    return (
+        stream.map(load, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def mean_color(dataset, prepare, seed, count=1000, **options):
+    """The mean RGB of ``count`` training images, float32 [3] in [0, 1]."""
+    batch = training_batches(dataset, prepare, count, seed, **options).take(1)
+    return next(iter(batch.as_numpy_iterator())).mean((0, 1, 2)).astype(np.float32) / 255

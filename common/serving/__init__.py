@@ -1,0 +1,1 @@
+"""Trained methods for others: the exported signatures, and what runs them."""

@@ -1,0 +1,1 @@
+"""How every method is trained: trainer, run, optimizers, losses, layers, folding for inference."""

@@ -1,0 +1,332 @@
+"""One way to train: segments of a run, a run directory, exact resume.
+
+A run directory holds ``flags.txt`` (a valid ``--flagfile``), ``metrics.jsonl`` (a line every
+``log_every`` steps: step, segment, mean of each metric since the last line, seconds),
+``samples/`` (the same images and holes, or the same z, at fixed steps), ``checkpoints/`` and,
+at the end, ``saved_model/``. Training that was stopped in any way goes on from the last
+checkpoint when ``fit`` is called again with the same directory.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from common.errors import InputError, reason
+from common.pictures import images as image_files
+from common.runtime import Interruption, progress_bar
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A stretch of training in which nothing but the data changes.
+
+    Attributes:
+      name: for logs and sample files.
+      steps: optimizer steps.
+      batches: from the number of steps already done in the segment to a dataset that starts
+        with the next step's batch.
+      begin: called before the segment, also when it is resumed.
+    """
+
+    name: str
+    steps: int
+    batches: Callable
+    begin: Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How often, in steps, what is written; 0 is never."""
+
+    log_every: int = 50
+    save_every: int = 500
+    sample_every: int = 500
+    keep_checkpoints: int = 3
+
+
+OPTIMIZERS = ("adadelta", "adam", "rmsprop")
+
+
+class TorchRMSprop(keras.optimizers.Optimizer):
+    """RMSProp as Torch has it, whose learning rates the WGAN paper's are.
+
+    ``v = 0.99 v + 0.01 g^2; w = w - lr g / (sqrt(v) + 1e-8)``. Keras has epsilon inside the root:
+    with a clipped critic's tiny gradients its first steps are about a hundred times smaller.
+    """
+
+    def __init__(self, learning_rate, **kwargs):
+        super().__init__(learning_rate=learning_rate, name="torch_rmsprop", **kwargs)
+        self.rho, self.epsilon = 0.99, 1e-8
+
+    def build(self, variables):
+        """Makes v for each variable."""
+        if not self.built:
+            super().build(variables)
+            self.squares = self.add_optimizer_variables(variables, "square")
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One variable's step."""
+        square = self.squares[self._get_variable_index(variable)]
+        self.assign(square, self.rho * square + (1 - self.rho) * tf.square(gradient))
+        step = gradient / (tf.sqrt(square.value) + self.epsilon)
+        self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * step)
+
+
+def optimizer(name, learning_rate, beta_1=0.9, beta_2=0.999, decay_steps=0):
+    """An optimizer with the constants of the paper that it comes from.
+
+    Args:
+      name: one of ``OPTIMIZERS``: "adadelta" (Zeiler 2012: rho 0.95, epsilon 1e-6), "adam"
+        (epsilon 1e-8) or "rmsprop" (Torch's: alpha 0.99, epsilon 1e-8 outside the root).
+      learning_rate: peak learning rate; Zeiler's method takes 1.
+      beta_1, beta_2: of Adam.
+      decay_steps: falls to zero on a cosine over so many steps; 0 keeps it constant.
+    """
+    rate = learning_rate
+    if decay_steps:
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps)
+    if name == "adadelta":
+        return keras.optimizers.Adadelta(rate, rho=0.95, epsilon=1e-6)
+    if name == "adam":
+        return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
+    if name == "rmsprop":
+        return TorchRMSprop(rate)
+    raise InputError(f"--optimizer={name}: choose one of {', '.join(OPTIMIZERS)}")
+
+
+def _parse_flags(text):
+    """{name: value} of a flagfile's lines; ``--name`` and ``--noname`` are "true" and "false"."""
+    pairs = {}
+    for line in text.splitlines():
+        name, equals, value = line.removeprefix("--").partition("=")
+        if not equals:
+            value = "false" if name.startswith("no") else "true"
+            name = name.removeprefix("no") if value == "false" else name
+        pairs[name] = value
+    return pairs
+
+
+class RunDirectory:
+    """Paths of a run, its log and its samples."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.flags = self.path / "flags.txt"
+        self.metrics = self.path / "metrics.jsonl"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+        self.saved_model = self.path / "saved_model"
+
+    def settle_flags(self, text, free=()):
+        """Writes ``flags.txt``, or compares it with what an earlier start wrote.
+
+        Args:
+          text: one ``--name=value`` a line.
+          free: names that may differ between starts of one run.
+
+        Raises:
+          InputError: the directory belongs to a run with other settings, or cannot be made.
+        """
+
+        def parse(lines):
+            return {k: v for k, v in _parse_flags(lines).items() if k not in free}
+
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--run_dir={self.path}: {error.strerror}") from error
+        if self.flags.exists():
+            old, new = parse(self.flags.read_text()), parse(text)
+            for name in sorted(old.keys() | new.keys()):
+                if old.get(name) != new.get(name):
+                    raise InputError(
+                        f"--run_dir={self.path} was started with --{name}={old.get(name)}, "
+                        f"not {new.get(name)}: repeat that, or take a new --run_dir"
+                    )
+        image_files.write_bytes_atomically(self.flags, text.encode())
+
+    def read_flags(self):
+        """{name: value} of ``flags.txt``; a bool is "true" or "false"."""
+        if not self.flags.is_file():
+            raise InputError(f"{self.path} is no training run: it has no flags.txt")
+        return _parse_flags(self.flags.read_text())
+
+    def checkpoint(self, step=0):
+        """Path of the checkpoint of ``step``, or of the latest one."""
+        state = tf.train.get_checkpoint_state(str(self.checkpoints))
+        paths = list(state.all_model_checkpoint_paths) if state else []
+        if step:
+            paths = [path for path in paths if path.endswith(f"-{step}")]
+        if not paths:
+            wanted = f" of step {step}" if step else ""
+            raise InputError(f"{self.checkpoints}: no checkpoint{wanted}")
+        return paths[-1]
+
+    def has_checkpoint(self):
+        """Whether there is something to go on from."""
+        return tf.train.latest_checkpoint(str(self.checkpoints)) is not None
+
+    def forget_after(self, step):
+        """Drops logged lines after ``step``: the steps that a killed run must repeat."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text().splitlines(keepends=True):
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except (ValueError, KeyError):
+                break
+            kept.append(line)
+        image_files.write_bytes_atomically(self.metrics, "".join(kept).encode())
+
+
+class _Supervisor(keras.callbacks.Callback):
+    """Progress bar, log, samples, checkpoints and the stop on NaN or Ctrl-C of one segment."""
+
+    def __init__(self, run, schedule, segment, first, last, manager, sample, interruption):
+        super().__init__()
+        self.run, self.schedule, self.segment = run, schedule, segment
+        self.step, self.first, self.last = first, first, last
+        self.manager, self.sample, self.interruption = manager, sample, interruption
+        self.board = _summary_writer(run.path / "tensorboard")
+        self.progress = progress_bar(last - first, "step", interval=1)
+        self.began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self.progress(self.step - self.first, list(values.items()))
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            self._stop(bad[0])
+        done = self.step == self.last
+        if done or self._due(self.schedule.log_every):
+            self._log(values)
+        if done or self._due(self.schedule.sample_every):
+            self.sample(self.run.samples / f"{self.step:07d}_{self.segment.name}.png")
+        if done or self.interruption.requested or self._due(self.schedule.save_every):
+            self._save()
+        if self.interruption.requested:
+            self.model.stop_training = True
+
+    def _due(self, every):
+        return bool(every) and self.step % every == 0
+
+    def _log(self, values):
+        now = time.perf_counter()
+        line = {"step": self.step, "segment": self.segment.name, **values}
+        line["seconds"] = round(now - self.began, 3)
+        self.began = now
+        with open(self.run.metrics, "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        if self.board:
+            with self.board.as_default():
+                for name, value in values.items():
+                    tf.summary.scalar(name, value, step=self.step)
+        self.model.reset_metrics()
+
+    def _stop(self, what):
+        saved = self.manager.latest_checkpoint
+        raise InputError(
+            f"step {self.step}: {what} is not finite; the last checkpoint "
+            f"({saved or 'none'}) is sound. Lower --learning_rate or use --precision=float32"
+        )
+
+    def _save(self):
+        for variable in self.model.weights:  # a step may ruin them after its loss was measured
+            if not np.isfinite(variable.numpy()).all():
+                self._stop(variable.path)
+        try:
+            self.manager.save(checkpoint_number=self.step)
+        except (tf.errors.OpError, OSError) as error:
+            shutil.rmtree(self.run.checkpoints / f"ckpt-{self.step}_temp", ignore_errors=True)
+            raise InputError(
+                f"{self.run.checkpoints}: the checkpoint of step {self.step} could not be written "
+                f"({reason(error)}); earlier ones are untouched. Free space and start again"
+            ) from error
+
+
+def _summary_writer(folder):
+    """TensorBoard's writer if the extra is installed, else None."""
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        return None
+    return tf.summary.create_file_writer(str(folder))
+
+
+def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
+    """Trains through the segments, going on where an earlier call was stopped.
+
+    Args:
+      model: a compiled ``keras.Model``; its ``train_step`` returns the metrics to log and
+        counts in ``model.step``, an int64 variable.
+      state: {name: trackable}, everything that a resumed run needs but the step.
+      segments: list of ``Segment``.
+      run_dir: a folder, or a ``RunDirectory``.
+      schedule: a ``Schedule``.
+      sample: called with a path to write a sample picture.
+      jit_compile: compile the step with XLA.
+
+    Returns:
+      Whether training is complete; False after Ctrl-C, when everything has been saved.
+
+    Raises:
+      InputError: a loss is not finite, a checkpoint does not fit or cannot be written.
+    """
+    run = run_dir if isinstance(run_dir, RunDirectory) else RunDirectory(run_dir)
+    checkpoint = tf.train.Checkpoint(step=model.step, **state)
+    manager = tf.train.CheckpointManager(
+        checkpoint, str(run.checkpoints), max_to_keep=schedule.keep_checkpoints
+    )
+    if manager.latest_checkpoint:
+        try:
+            checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise InputError(
+                f"{manager.latest_checkpoint} does not fit this run "
+                f"({reason(error)}); take a new --run_dir"
+            ) from error
+        logging.info("going on from step %d (%s)", int(model.step), manager.latest_checkpoint)
+    run.forget_after(int(model.step))
+
+    with Interruption() as interruption:
+        start = 0
+        for segment in segments:
+            done = max(0, int(model.step) - start)
+            start += segment.steps
+            if done >= segment.steps or interruption.requested:
+                continue
+            segment.begin()
+            # Setting it makes Keras trace the step anew for the segment's networks.
+            model.jit_compile = jit_compile
+            model.make_train_function(force=True)
+            logging.info("%s: %d steps", segment.name, segment.steps - done)
+            supervisor = _Supervisor(
+                run, schedule, segment, int(model.step), start, manager, sample, interruption
+            )
+            try:
+                model.fit(
+                    segment.batches(done),
+                    steps_per_epoch=segment.steps - done,
+                    shuffle=False,  # the data comes in its order
+                    verbose=0,
+                    callbacks=[supervisor],
+                )
+            except (InputError, tf.errors.OpError):
+                print(file=sys.stderr)  # the message is not to end up in the progress bar
+                raise
+    if interruption.requested:
+        logging.info("stopped at step %d; start the same command again to go on", int(model.step))
+    return int(model.step) == sum(segment.steps for segment in segments)

@@ -1,0 +1,157 @@
+"""Which mask belongs to which picture, where results go, and what one bad file does."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from common.completion.files import (
+    DrawnMasks,
+    MaskFiles,
+    complete_files,
+    find_pictures,
+    plan_outputs,
+)
+from common.errors import InputError
+from common.pictures.images import read_image, write_image
+from common.pictures.masks import MaskSpec
+
+SIZE = 24
+
+
+def picture(seed=0, size=(SIZE, SIZE)):
+    return np.random.default_rng(seed).random((*size, 3), np.float32)
+
+
+def hole(row=8, size=(SIZE, SIZE)):
+    mask = np.zeros((*size, 1), np.float32)
+    mask[row : row + 8, 8:16] = 1
+    return mask
+
+
+def grey(image, mask):
+    return np.where(mask == 1, np.float32(0.5), image)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures, two of them in sub-folders and of one name."""
+    for seed, name in enumerate(("a.png", "left/b.png", "right/b.png")):
+        write_image(tmp_path / "photos" / name, picture(seed))
+    return tmp_path / "photos"
+
+
+def test_one_mask_file_serves_all_pictures(folder, tmp_path):
+    write_image(tmp_path / "hole.png", hole())
+    masks = MaskFiles.match(str(tmp_path / "hole.png"), find_pictures(folder))
+    assert masks.paths == (tmp_path / "hole.png",) * 3
+    np.testing.assert_array_equal(masks(2, SIZE, SIZE), hole())
+
+
+def test_masks_are_matched_by_place_then_by_name(folder, tmp_path):
+    for name in ("right/b.png", "left/b.bmp", "elsewhere/a.png"):
+        write_image(tmp_path / "holes" / name, hole())
+    masks = MaskFiles.match(tmp_path / "holes", find_pictures(folder))
+    names = [path.relative_to(tmp_path / "holes").as_posix() for path in masks.paths]
+    assert names == ["elsewhere/a.png", "left/b.bmp", "right/b.png"]
+
+
+def test_masks_of_other_names_are_paired_in_order_if_there_are_as_many(folder, tmp_path):
+    for name in ("1.png", "2.png", "3.png"):
+        write_image(tmp_path / "holes" / name, hole())
+    masks = MaskFiles.match(tmp_path / "holes", find_pictures(folder))
+    assert [path.name for path in masks.paths] == ["1.png", "2.png", "3.png"]
+    (tmp_path / "holes" / "3.png").unlink()
+    with pytest.raises(InputError, match="2 masks do not pair with 3 images"):
+        MaskFiles.match(tmp_path / "holes", find_pictures(folder))
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes_or_resized(tmp_path):
+    write_image(tmp_path / "hole.png", hole())
+    with pytest.raises(InputError, match="image is 48x36 but the mask .*hole.png is 24x24"):
+        MaskFiles((tmp_path / "hole.png",))(0, 36, 48)
+    resized = MaskFiles((tmp_path / "hole.png",), resize=True)(0, 36, 48)
+    assert resized.shape == (36, 48, 1)
+    assert resized.sum() == 12 * 16
+
+
+def test_a_drawn_hole_depends_on_seed_and_number_alone():
+    masks = DrawnMasks(MaskSpec(kinds=("pixels",)), seed=3)
+    np.testing.assert_array_equal(masks(1, 20, 30), masks(1, 20, 30))
+    assert (masks(1, 20, 30) != masks(2, 20, 30)).any()
+
+
+def test_results_keep_sub_folders_and_suffixes_as_asked(folder):
+    write_image(folder / "left" / "c.jpg", picture())
+    found = find_pictures(folder)
+    outputs = plan_outputs(found, "out", figure=True)
+    assert [output.image.as_posix() for output in outputs] == [
+        "out/a.png", "out/left/b.png", "out/left/c.png", "out/right/b.png",
+    ]  # fmt: skip
+    assert outputs[1].figure.as_posix() == "out/left/b_figure.png"
+    same = plan_outputs(found, "out", same_format=True)
+    assert same[2].image.as_posix() == "out/left/c.jpg" and same[2].figure is None
+
+
+def test_a_pattern_keeps_the_folders_below_its_fixed_part(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    outputs = plan_outputs(find_pictures("photos/*/b.*"), "out")
+    assert [output.image for output in outputs] == [
+        pathlib.Path("out/left/b.png"),
+        pathlib.Path("out/right/b.png"),
+    ]
+
+
+def test_nothing_that_is_read_is_overwritten(folder, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="a.png: would be overwritten"):
+        plan_outputs(find_pictures(folder), folder)
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match="a.png: would be overwritten"):
+        plan_outputs(find_pictures(folder / "a.png"), ".")
+    with pytest.raises(InputError, match="a.png: would be overwritten"):
+        plan_outputs(find_pictures(folder), tmp_path / "x", protected=(tmp_path / "x" / "a.png",))
+
+
+def test_two_pictures_never_share_a_result(folder):
+    write_image(folder / "a.jpg", picture())
+    with pytest.raises(InputError, match=r"out/a.png: .*a.jpg and .*a.png"):
+        plan_outputs(find_pictures(folder), "out")
+    assert len(plan_outputs(find_pictures(folder), "out", same_format=True)) == 4
+
+
+def test_bad_files_are_reported_in_one_line_each_and_the_others_are_done(folder, tmp_path, capsys):
+    (folder / "broken.png").write_bytes(b"not a picture")
+    write_image(folder / "whole.png", picture())
+    found = find_pictures(folder)
+    holes = [np.zeros_like(hole()) if item.path.name == "whole.png" else hole() for item in found]
+    outputs = plan_outputs(found, tmp_path / "out", figure=True)
+    done = complete_files(found, lambda n, *size: holes[n], outputs, grey, "none")
+    assert done == 3
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(lines) == 2
+    assert lines[0].startswith(f"error: {folder / 'broken.png'}: corrupt")
+    assert lines[1].startswith(f"error: {folder / 'whole.png'}: nothing to complete")
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in out_files(tmp_path)}
+    results = ("a", "left/b", "right/b")
+    assert written == {f"{name}{end}.png" for name in results for end in ("", "_figure")}
+    completed = read_image(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(
+        completed[hole()[..., 0] == 0], read_image(folder / "a.png")[hole()[..., 0] == 0]
+    )
+    assert np.ptp(completed[8:16, 8:16]) == 0
+
+
+def out_files(tmp_path):
+    return [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("size", [(1, 40), (33, 1), (3, 5), (1, 1)])
+@pytest.mark.parametrize("method", ["none", "poisson", "telea_poisson"])
+def test_the_smallest_pictures_are_completed_and_blended(tmp_path, size, method):
+    write_image(tmp_path / "small.png", picture(size=size))
+    found = find_pictures(tmp_path / "small.png")
+    mask = np.zeros((*size, 1), np.float32)
+    mask[-1:, -1:] = 1
+    outputs = plan_outputs(found, tmp_path / "out")
+    assert complete_files(found, lambda *_: mask, outputs, grey, method) == 1
+    assert read_image(outputs[0].image).shape == (*size, 3)

@@ -1,0 +1,261 @@
+"""Files become arrays as promised, and arrays files, or one line says why not."""
+
+import os
+import struct
+import tracemalloc
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from absl import logging
+
+from common.errors import InputError
+from common.pictures import images
+
+
+def noise(*shape, seed=0, dtype=np.uint8):
+    levels = np.iinfo(dtype).max + 1
+    return np.random.default_rng(seed).integers(0, levels, shape).astype(dtype)
+
+
+def save(path, pixels):
+    """Writes RGB(A) or grey pixels with OpenCV alone."""
+    if pixels.ndim == 3:
+        order = (2, 1, 0, 3)[: pixels.shape[2]]
+        pixels = np.ascontiguousarray(pixels[..., order])
+    encoded, data = cv2.imencode(path.suffix, pixels)
+    assert encoded
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logging, "warning", lambda line, *args: lines.append(line % args))
+    return lines
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".ppm"])
+def test_what_is_written_losslessly_is_read_back_to_the_bit(tmp_path, suffix):
+    image = images.from_uint8(noise(20, 31, 3))
+    images.write_image(tmp_path / f"a{suffix}", image)
+    np.testing.assert_array_equal(images.read_image(tmp_path / f"a{suffix}"), image)
+
+
+def test_jpeg_is_written_close_to_the_image(tmp_path, shared_data):
+    image = images.read_image(sorted((shared_data / "celeba128" / "test").glob("*.jpg"))[0])
+    images.write_image(tmp_path / "a.JPG", image)
+    assert (tmp_path / "a.JPG").read_bytes().startswith(b"\xff\xd8")
+    assert np.abs(images.read_image(tmp_path / "a.JPG") - image).mean() < 0.01
+
+
+def test_a_mask_is_read_back_to_the_bit(tmp_path):
+    mask = (noise(9, 13, 1) > 127).astype(np.float32)
+    images.write_image(tmp_path / "mask.png", mask)
+    read = images.read_mask(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read, mask)
+    assert read.dtype == np.float32
+
+
+def test_colours_come_in_rgb_order(tmp_path):
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pixels[..., 0] = 255
+    image = images.read_image(save(tmp_path / "red.png", pixels))
+    assert image.dtype == np.float32
+    assert image.flags.c_contiguous
+    np.testing.assert_array_equal(image[0, 0], [1, 0, 0])
+
+
+def test_grey_is_repeated_and_sixteen_bits_are_scaled(tmp_path):
+    grey = noise(8, 9, dtype=np.uint16)
+    image = images.read_image(save(tmp_path / "grey.png", grey))
+    expected = np.repeat((grey / 65535)[..., np.newaxis], 3, axis=-1)
+    np.testing.assert_allclose(image, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_alpha_is_dropped_with_a_warning_and_colours_stay(tmp_path, warnings, suffix):
+    pixels = noise(8, 9, 4)
+    pixels[..., 3] |= 1  # a lossless WebP forgets colours that are fully transparent
+    image = images.read_image(save(tmp_path / f"alpha{suffix}", pixels))
+    np.testing.assert_array_equal(images.to_uint8(image), pixels[..., :3])
+    assert len(warnings) == 1
+    assert f"alpha{suffix}" in warnings[0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".bmp", ".tif"])
+def test_no_alpha_no_warning(tmp_path, warnings, suffix):
+    images.read_image(save(tmp_path / f"opaque{suffix}", noise(8, 9, 3)))
+    assert not warnings
+
+
+def test_a_transparent_colour_of_a_png_counts_as_alpha(tmp_path, warnings):
+    data = save(tmp_path / "key.png", noise(8, 9, 3)).read_bytes()
+    chunk = b"tRNS" + struct.pack(">3H", 1, 2, 3)
+    chunk = struct.pack(">I", 6) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    at = data.index(b"IDAT") - 4
+    (tmp_path / "key.png").write_bytes(data[:at] + chunk + data[at:])
+    images.read_image(tmp_path / "key.png")
+    assert len(warnings) == 1
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    pixels = noise(16, 24, 3)
+    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    # A TIFF header and one directory with one entry: tag 0x112 (orientation) is 6.
+    exif = b"Exif\0\0" + struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x112, 3, 1, 6, 0)
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (tmp_path / "plain.jpg").write_bytes(encoded)
+    (tmp_path / "turned.jpg").write_bytes(encoded[:2] + segment + encoded[2:])
+    plain = images.read_image(tmp_path / "plain.jpg")
+    turned = images.read_image(tmp_path / "turned.jpg")
+    np.testing.assert_array_equal(turned, np.rot90(plain, -1))
+
+
+def test_unicode_names_work(tmp_path):
+    image = images.from_uint8(noise(5, 6, 3))
+    path = tmp_path / "größe 写真" / "ø.png"
+    images.write_image(path, image)
+    np.testing.assert_array_equal(images.read_image(path), image)
+
+
+def test_a_mask_is_white_from_half_on_at_any_depth(tmp_path):
+    for dtype, dark, bright in ((np.uint8, 127, 128), (np.uint16, 32767, 32768)):
+        grey = np.array([[0, dark, bright, np.iinfo(dtype).max]], dtype)
+        mask = images.read_mask(save(tmp_path / "mask.png", grey))
+        np.testing.assert_array_equal(mask[..., 0], [[0, 0, 1, 1]])
+
+
+def test_a_mask_of_zeros_and_ones_is_warned_about(tmp_path, warnings):
+    mask = images.read_mask(save(tmp_path / "mask.png", np.eye(4, dtype=np.uint8)))
+    assert not mask.any()
+    assert "mask.png" in warnings[0]
+
+
+def test_every_cut_file_is_refused_by_name_and_in_silence(tmp_path, capfd):
+    for suffix in (".png", ".jpg", ".webp", ".bmp", ".ppm", ".tif"):
+        data = save(tmp_path / f"cut{suffix}", noise(40, 40, 3)).read_bytes()
+        for length in (0, 3, len(data) // 2, len(data) - 4):
+            if suffix == ".tif" and length == len(data) - 4:
+                continue  # all that is cut off is the end of the directory
+            (tmp_path / f"cut{suffix}").write_bytes(data[:length])
+            for read in (images.read_image, images.read_mask):
+                with pytest.raises(InputError, match=rf"cut\{suffix}"):
+                    read(tmp_path / f"cut{suffix}")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_no_image_is_refused_by_name(tmp_path):
+    (tmp_path / "notes.png").write_text("not an image")
+    save(tmp_path / "float.tiff", np.ones((4, 4, 3), np.float32))
+    for name in ("notes.png", "float.tiff", "absent.png", ".", "nul\0.png"):
+        with pytest.raises(InputError) as refused:
+            images.read_image(tmp_path / name)
+        assert str(tmp_path / name) in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_reading_needs_no_second_float_copy(tmp_path):
+    path = save(tmp_path / "large.jpg", np.zeros((1000, 1000, 3), np.uint8))
+    tracemalloc.start()
+    images.read_image(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 17e6  # 3 MB as uint8 and 12 MB as float32
+
+
+def test_rounding_goes_to_the_nearest_level_and_clips():
+    values = np.array([-0.5, 0, 0.49 / 255, 0.51 / 255, 254.4 / 255, 1, 7], np.float32)
+    np.testing.assert_array_equal(images.to_uint8(values), [0, 0, 0, 1, 254, 255, 255])
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(images.to_uint8(images.from_uint8(levels)), levels)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.pgm"])
+def test_an_unknown_suffix_is_refused_before_anything_is_made(tmp_path, name):
+    with pytest.raises(InputError, match="png"):
+        images.write_image(tmp_path / "new" / name, np.zeros((4, 4, 3), np.float32))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    images.write_bytes_atomically(path, b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(InputError, match=r"a\.json.*No space left"):
+        images.write_bytes_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_that_cannot_be_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.png").mkdir()
+    for path in (tmp_path / "file" / "a.png", tmp_path / "folder.png"):
+        with pytest.raises(InputError, match=path.name):
+            images.write_image(path, np.zeros((4, 4, 3), np.float32))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+def test_a_source_is_a_file_a_folder_or_a_pattern(tmp_path):
+    for name in ("b.PNG", "a.jpg", "sub/c.tif", "sub/notes.txt", ".hidden.png", ".cache/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    everything = [tmp_path / name for name in ("a.jpg", "b.PNG", "sub/c.tif")]
+    assert images.list_images(str(tmp_path)) == everything
+    assert images.list_images(f"{tmp_path}/**") == everything
+    assert images.list_images(f"{tmp_path}/*.jpg") == everything[:1]
+    assert images.list_images(str(tmp_path / "sub" / "notes.txt")) == [tmp_path / "sub/notes.txt"]
+    for nothing in ("sub/*.txt", "absent", ".cache/*.jpg"):
+        with pytest.raises(InputError, match="no such file"):
+            images.list_images(str(tmp_path / nothing))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: no image in this folder"):
+        images.list_images(str(tmp_path / "empty"))
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path):
+    (tmp_path / "photo[1].png").touch()
+    assert images.list_images(str(tmp_path / "photo[1].png")) == [tmp_path / "photo[1].png"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(8, 10), (32, 40), (8, 40), (32, 10), (16, 20)])
+def test_resizing_keeps_channels_range_type_and_constants(size, channels):
+    image = images.from_uint8(noise(16, 20, channels) // 128 * 255)
+    resized = images.resize(image, *size)
+    assert resized.shape == (*size, channels)
+    assert resized.dtype == np.float32
+    assert resized.min() >= 0
+    assert resized.max() <= 1
+    constant = images.resize(np.full_like(image, 0.3), *size)
+    np.testing.assert_allclose(constant, 0.3, atol=1e-6)
+
+
+def test_shrinking_averages_areas():
+    image = images.from_uint8(noise(12, 8, 3))
+    blocks = image.reshape(4, 3, 4, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(images.resize(image, 4, 4), blocks, atol=1e-6)
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    image = images.from_uint8(noise(7, 5, 3))
+    np.testing.assert_array_equal(images.resize(image, 7, 5), image)
+
+
+def test_the_crop_is_the_largest_centred_square():
+    image = images.from_uint8(noise(6, 10, 3))
+    np.testing.assert_array_equal(images.center_crop_resize(image, 6), image[:, 2:8])
+    tall = image.transpose(1, 0, 2)
+    np.testing.assert_array_equal(images.center_crop_resize(tall, 6), tall[2:8])
+
+
+def test_an_impossible_size_is_refused():
+    with pytest.raises(InputError, match="0x4"):
+        images.resize(np.zeros((4, 4, 3), np.float32), 0, 4)

@@ -1,0 +1,400 @@
+"""A run stopped in any way ends as if it had not been; what goes wrong is said in one line."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import InputError
+from common.training import loop as training
+from common.training.loop import RunDirectory, Schedule, Segment
+from tests import commands
+
+ROOT = commands.ROOT
+QUIET = Schedule(log_every=1, save_every=2, sample_every=0)
+
+
+class Counter(keras.Model):
+    """Descends on (weight - batch)^2; a batch of NaN stands for a diverged step."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.weight = keras.Variable(0.0, name="weight")
+        self.mean = keras.metrics.Mean(name="loss")
+
+    @property
+    def metrics(self):
+        return [self.mean]
+
+    def train_step(self, batch):
+        error = self.weight - batch[0]
+        self.weight.assign_sub(0.1 * error)
+        self.step.assign_add(1)
+        self.mean.update_state(error**2)
+        return {"loss": self.mean.result()}
+
+
+def numbers(done):
+    return tf.data.Dataset.range(done, 1000).map(lambda n: tf.cast(n, tf.float32)).batch(1)
+
+
+def segment(steps, batches=numbers, name="a", begin=lambda: None):
+    return Segment(name, steps, batches, begin)
+
+
+def fit(run_dir, segments, schedule=QUIET, sample=lambda path: None, ballast=1):
+    """Trains a new model whose checkpoints weigh ``ballast`` bytes; (complete, model)."""
+    model = Counter()
+    model.compile()
+    run = RunDirectory(run_dir)
+    run.settle_flags("")
+    state = {"weight": model.weight, "ballast": tf.Variable(tf.zeros([ballast], tf.uint8))}
+    return training.fit(model, state, segments, run, schedule, sample), model
+
+
+def logged(run_dir):
+    lines = (pathlib.Path(run_dir) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def kept(run_dir):
+    """Steps of the checkpoints of a run."""
+    names = (pathlib.Path(run_dir) / "checkpoints").glob("*.index")
+    return sorted(int(re.search(r"-(\d+)\.index", name.name).group(1)) for name in names)
+
+
+def closed_form(steps):
+    """Losses and last weight of ``steps`` steps of ``Counter``."""
+    weight, losses = 0.0, []
+    for n in range(steps):
+        losses.append((weight - n) ** 2)
+        weight -= 0.1 * (weight - n)
+    return losses, weight
+
+
+def test_segments_follow_each_other_and_every_step_is_logged(tmp_path):
+    begun, samples = [], []
+    segments = [
+        segment(3, name="a", begin=lambda: begun.append("a")),
+        segment(4, lambda done: numbers(3 + done), "b", lambda: begun.append("b")),
+    ]
+    schedule = dataclasses.replace(QUIET, sample_every=2, keep_checkpoints=3)
+    complete, model = fit(tmp_path, segments, schedule, samples.append)
+    losses, weight = closed_form(7)
+    lines = logged(tmp_path)
+    assert complete
+    assert begun == ["a", "b"]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
+    assert [line["segment"] for line in lines] == ["a"] * 3 + ["b"] * 4
+    assert [line["loss"] for line in lines] == pytest.approx(losses, rel=1e-4)
+    assert float(model.weight) == pytest.approx(weight, rel=1e-5)
+    assert [path.name for path in samples] == [
+        f"{step:07d}_{name}.png"
+        for step, name in ((2, "a"), (3, "a"), (4, "b"), (6, "b"), (7, "b"))
+    ]
+    assert kept(tmp_path) == [4, 6, 7]
+
+
+def test_a_line_of_the_log_is_the_mean_since_the_last_one(tmp_path):
+    fit(tmp_path, [segment(7)], dataclasses.replace(QUIET, log_every=3))
+    losses, _ = closed_form(7)
+    expected = [np.mean(losses[:3]), np.mean(losses[3:6]), losses[6]]
+    assert [line["step"] for line in logged(tmp_path)] == [3, 6, 7]
+    assert [line["loss"] for line in logged(tmp_path)] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    fit(tmp_path, [segment(3)])
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    complete, model = fit(tmp_path, [segment(3)])
+    assert complete
+    assert int(model.step) == 3
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoints(tmp_path):
+    def diverging(done):
+        return numbers(done).map(lambda n: tf.where(n == 4, math.nan, n))
+
+    with pytest.raises(InputError, match=r"step 5: loss is not finite.*ckpt-4.*--learning_rate"):
+        fit(tmp_path, [segment(9, diverging)])
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4]
+    assert kept(tmp_path) == [2, 4]
+    complete, model = fit(tmp_path, [segment(9)])  # with better settings it goes on
+    assert complete
+    assert float(model.weight) == pytest.approx(closed_form(9)[1], rel=1e-5)
+
+
+def test_ruined_weights_are_not_saved(tmp_path):
+    class Ruined(Counter):
+        def train_step(self, batch):
+            logs = super().train_step(batch)  # the loss is that of the weights before
+            self.weight.assign(tf.where(self.step == 4, math.inf, self.weight))
+            return logs
+
+    model = Ruined()
+    model.compile()
+    RunDirectory(tmp_path).settle_flags("")
+    with pytest.raises(InputError, match="step 4: .*weight is not finite.*ckpt-2"):
+        training.fit(
+            model, {"weight": model.weight}, [segment(9)], tmp_path, QUIET, lambda path: None
+        )
+    assert kept(tmp_path) == [2]
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
+
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    first, rest = segment(2), [segment(3, lambda done: numbers(2 + done))]
+    try:
+        fit(tmp_path, [first], ballast=1_000_000)
+        small_disk()
+        with pytest.raises(InputError, match=r"checkpoints.*step 4.*[Ff]ree space"):
+            fit(tmp_path, [first, *rest], ballast=1_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
+    complete, model = fit(tmp_path, [first, *rest], ballast=1_000_000)
+    assert complete
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4, 5]
+    assert float(model.weight) == pytest.approx(closed_form(5)[1], rel=1e-5)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    fit(tmp_path, [segment(2)])
+    model = Counter()
+    model.compile()
+    other = {"weight": tf.Variable([1.0, 2.0])}
+    with pytest.raises(InputError, match="ckpt-2 does not fit.*--run_dir"):
+        training.fit(model, other, [segment(3)], tmp_path, QUIET, lambda path: None)
+
+
+def test_an_unfinished_or_later_line_of_the_log_is_forgotten(tmp_path):
+    run = RunDirectory(tmp_path)
+    lines = [json.dumps({"step": step, "loss": 0.5}) + "\n" for step in (1, 2, 3)]
+    for rest in (lines[2], '{"step": 3, "lo', '{"step"', "\n"):
+        run.metrics.write_text("".join(lines[:2]) + rest)
+        run.forget_after(2)
+        assert run.metrics.read_text() == "".join(lines[:2])
+
+
+def test_a_run_directory_belongs_to_one_set_of_flags(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.settle_flags("--batch_size=4\n--noflip\n--xla=off\n", free=("xla",))
+    run.settle_flags("--batch_size=4\n--noflip\n--xla=on\n", free=("xla",))
+    assert run.flags.read_text() == "--batch_size=4\n--noflip\n--xla=on\n"
+    for text, words in (
+        ("--batch_size=8\n--noflip\n", "--batch_size=4.*8"),
+        ("--batch_size=4\n--flip\n", "flip"),
+        ("--batch_size=4\n--noflip\n--mask=a=b\n", "mask.*a=b"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            run.settle_flags(text, free=("xla",))
+        assert "\n" not in str(error.value)
+        assert str(run.path) in str(error.value)
+
+
+def test_a_run_is_read_by_its_flags_and_checkpoints(tmp_path):
+    run = RunDirectory(tmp_path)
+    for nothing in (run.read_flags, run.checkpoint):
+        with pytest.raises(InputError, match=str(tmp_path)):
+            nothing()
+    schedule = dataclasses.replace(QUIET, save_every=1, keep_checkpoints=20)
+    fit(tmp_path, [segment(12)], schedule)
+    assert run.checkpoint().endswith("ckpt-12")
+    assert run.checkpoint(2).endswith("ckpt-2")
+    with pytest.raises(InputError, match="step 13"):
+        run.checkpoint(13)
+    run.flags.write_text("--mask=a=b\n--noflip\n--deterministic\n--width=0.5\n")
+    expected = {"mask": "a=b", "flip": "false", "deterministic": "true", "width": "0.5"}
+    assert run.read_flags() == expected
+
+
+def test_a_run_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--run_dir=.*file/run"):
+        RunDirectory(tmp_path / "file" / "run").settle_flags("")
+
+
+def zeiler(gradients, rho=0.95, epsilon=1e-6):
+    """ADADELTA, Algorithm 1 of Zeiler 2012, from x = 0."""
+    x = squares = updates = 0.0
+    for g in gradients:
+        squares = rho * squares + (1 - rho) * g * g
+        delta = -math.sqrt(updates + epsilon) / math.sqrt(squares + epsilon) * g
+        updates = rho * updates + (1 - rho) * delta * delta
+        x += delta
+    return x
+
+
+def adam(gradients, rate=1e-3, beta_1=0.5, beta_2=0.999, epsilon=1e-8):
+    """Algorithm 1 of Kingma & Ba 2015, from x = 0."""
+    x = m = v = 0.0
+    for t, g in enumerate(gradients, 1):
+        m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g * g
+        x -= rate * (m / (1 - beta_1**t)) / (math.sqrt(v / (1 - beta_2**t)) + epsilon)
+    return x
+
+
+def torch_rmsprop(gradients, rate=5e-5, alpha=0.99, epsilon=1e-8):
+    """Torch's RMSprop, from x = 0."""
+    x = squares = 0.0
+    for g in gradients:
+        squares = alpha * squares + (1 - alpha) * g * g
+        x -= rate * g / (math.sqrt(squares) + epsilon)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "formula"),
+    [
+        (lambda: training.optimizer("rmsprop", 5e-5), torch_rmsprop),
+        (lambda: training.optimizer("adadelta", 1.0), zeiler),
+        (lambda: training.optimizer("adam", 1e-3, beta_1=0.5), adam),
+    ],
+)
+def test_optimizers_follow_their_papers(optimizer, formula):
+    variable, gradients = keras.Variable(0.0), [0.3, -1.2, 0.01, 2.0]
+    one = optimizer()
+    for gradient in gradients:
+        one.apply([tf.constant(gradient)], [variable])
+    assert float(variable.value) == pytest.approx(formula(gradients), rel=1e-4)
+
+
+def test_rmsprop_takes_torchs_step_where_gradients_are_tiny():
+    gradients = [2e-6, -1e-6, 3e-7, 1e-6]  # of a clipped critic
+    steps = []
+    for one in (
+        training.optimizer("rmsprop", 5e-5),
+        keras.optimizers.RMSprop(5e-5, rho=0.99, epsilon=1e-8),
+    ):
+        variable, positions = keras.Variable([0.0, 0.0]), []
+        for gradient in gradients:
+            one.apply([tf.constant([gradient, 0.0])], [variable])
+            positions.append(variable.numpy())
+        steps.append(positions)
+        assert positions[-1][1] == 0
+    expected = [torch_rmsprop(gradients[:n]) for n in range(1, 5)]
+    assert [position[0] for position in steps[0]] == pytest.approx(expected, rel=1e-4)
+    assert 100 < steps[0][0][0] / steps[1][0][0] < 1000
+
+
+def test_the_learning_rate_falls_to_zero_on_a_cosine():
+    one = training.optimizer("adam", 0.2, decay_steps=10)
+    rates = [float(one._learning_rate(step)) for step in (0, 5, 10)]
+    assert rates == pytest.approx([0.2, 0.1, 0.0], abs=1e-8)
+    with pytest.raises(InputError, match="--optimizer=sgd.*adam"):
+        training.optimizer("sgd", 1.0)
+
+
+# The command, in processes of its own: 2 + 4 + 3 + 11 steps, checkpoints at phase ends only.
+SETTINGS = (
+    "--width=0.0625", "--batch_size=2", "--completion_steps=6", "--progressive_steps=2",
+    "--discriminator_steps=3", "--joint_steps=11", "--optimizer=adam", "--learning_rate=0.001",
+    "--save_every=1000", "--log_every=1", "--sample_every=0", "--precision=float32", "--seed=3",
+    "--deterministic",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for n in range(5):
+        coarse = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{n}.png"), cv2.resize(coarse, (140, 130)))
+    return folder
+
+
+def command(pictures, run_dir, *flags):
+    return [sys.executable, "-m", "glcic.train", f"--dataset={pictures}", f"--run_dir={run_dir}",
+            *SETTINGS, *flags]  # fmt: skip
+
+
+def train(pictures, run_dir, *flags):
+    return subprocess.run(
+        command(pictures, run_dir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def train_and_signal(pictures, run_dir, step, number):
+    """Starts the command and sends a signal once ``step`` is logged; (exit code, stderr)."""
+    log = run_dir / "metrics.jsonl"
+    process = subprocess.Popen(
+        command(pictures, run_dir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 300
+        while not (log.exists() and f'"step": {step},' in log.read_text()):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return process.returncode, errors
+
+
+def checkpointed(run_dir):
+    """{name: array} of the last checkpoint."""
+    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "save_counter" not in name
+    }
+
+
+def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(pictures, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = train(pictures, whole)
+    assert done.returncode == 0, done.stderr
+
+    code, _ = train_and_signal(pictures, broken, 11, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert kept(broken)[-1] == 9  # the steps after it are lost
+    code, errors = train_and_signal(pictures, broken, 13, signal.SIGINT)
+    assert code == 130
+    assert "going on from step 9" in errors
+    stopped = int(re.search(r"stopped at step (\d+); start the same command again", errors)[1])
+    assert 13 <= stopped < 20
+    assert kept(broken)[-1] == stopped
+    done = train(pictures, broken)
+    assert done.returncode == 0, done.stderr
+    assert f"going on from step {stopped}" in done.stderr
+
+    lines, expected = logged(broken), logged(whole)
+    assert [line["step"] for line in lines] == list(range(1, 21))
+    for line in lines + expected:
+        del line["seconds"]
+    assert lines == expected
+    weights, expected = checkpointed(broken), checkpointed(whole)
+    assert weights.keys() == expected.keys()
+    assert len(weights) > 200
+    different = [name for name in weights if not np.array_equal(weights[name], expected[name])]
+    assert not different
+
+    refused = train(pictures, broken, "--batch_size=3")
+    assert refused.returncode == 1
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith(f"error: --run_dir={broken} was started with --batch_size=2, not 3")
+    assert "Traceback" not in refused.stderr

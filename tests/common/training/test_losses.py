@@ -1,0 +1,160 @@
+"""The losses are the papers' formulas, computed by hand on small tensors."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.training import losses
+
+THIRD = math.log(3)  # sigmoid(log 3) = 3/4, sigmoid(-log 3) = 1/4
+
+
+def test_masked_mse_is_the_mean_over_all_pixels_of_the_squared_error_in_the_hole():
+    images = tf.zeros([1, 1, 2, 3])
+    completed = tf.constant([[[[0.1, 0.2, 0.3], [0.9, 0.9, 0.9]]]])
+    masks = tf.constant([[[[1.0], [0.0]]]])
+    expected = (0.01 + 0.04 + 0.09) / 6
+    assert float(losses.masked_mse(completed, images, masks)) == pytest.approx(expected)
+
+
+def test_perceptual_l1_adds_the_mean_of_each_layer():
+    first = (
+        tf.constant([[[[1.0, 2.0]]], [[[3.0, 4.0]]]]),
+        tf.constant([[[[0.0, 4.0]]], [[[3.0, 0.0]]]]),
+    )
+    second = (tf.fill([2, 2, 2, 1], 5.0), tf.fill([2, 2, 2, 1], 5.5))
+    # ||.||_1 / (C H W) of each image: 3/2 and 4/2; 4 * 0.5 / 4 twice.
+    expected = (3 / 2 + 4 / 2) / 2 + 0.5
+    features, targets = zip(first, second, strict=True)
+    assert float(losses.perceptual_l1(features, targets)) == pytest.approx(expected)
+    assert float(losses.perceptual_l1(features, features)) == 0
+    half = [tf.cast(f, tf.bfloat16) for f in features]
+    loss = losses.perceptual_l1(half, targets)
+    assert loss.dtype == tf.float32
+    assert float(loss) == pytest.approx(expected)
+
+
+def test_perceptual_l1_refuses_lists_of_different_lengths():
+    with pytest.raises(ValueError, match="zip"):
+        losses.perceptual_l1([tf.zeros([1, 1, 1, 1])], [])
+
+
+def test_adversarial_losses_on_hand_picked_logits():
+    real, fake = tf.constant([[THIRD], [0.0]]), tf.constant([[-THIRD], [0.0]])
+    # D(real) = 3/4, 1/2 and D(fake) = 1/4, 1/2.
+    expected = -(math.log(3 / 4) + math.log(1 / 2)) / 2 * 2
+    assert float(losses.discriminator_gan(real, fake)) == pytest.approx(expected)
+    expected = -(math.log(1 / 4) + math.log(1 / 2)) / 2
+    assert float(losses.generator_gan(fake)) == pytest.approx(expected)
+    expected = (math.log(3 / 4) + math.log(1 / 2)) / 2
+    assert float(losses.generator_gan(fake, minimax=True)) == pytest.approx(expected)
+
+
+def test_the_stable_forms_equal_the_papers_formulas():
+    real, fake = np.random.default_rng(0).normal(0, 4, (2, 64, 1)).astype(np.float32)
+    d_real, d_fake = (1 / (1 + np.exp(-logits.astype(np.float64))) for logits in (real, fake))
+    for stable, formula in (
+        (losses.discriminator_gan(real, fake), -(np.log(d_real) + np.log(1 - d_fake)).mean()),
+        (losses.generator_gan(fake), -np.log(d_fake).mean()),
+        (losses.generator_gan(fake, minimax=True), np.log(1 - d_fake).mean()),
+    ):
+        assert float(stable) == pytest.approx(formula, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [-100.0, 100.0])
+def test_large_logits_give_finite_losses_and_the_exact_gradients(size):
+    logits, other = tf.constant([[size]]), tf.zeros([1, 1])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        values = {
+            "real": losses.discriminator_gan(logits, other),
+            "fake": losses.discriminator_gan(other, logits),
+            "generator": losses.generator_gan(logits),
+            "minimax": losses.generator_gan(logits, minimax=True),
+        }
+    d = float(size > 0)  # sigmoid(logit) to float32's precision
+    expected = {"real": d - 1, "fake": d, "generator": d - 1, "minimax": -d}
+    for name, value in values.items():
+        assert math.isfinite(value)
+        gradient = tape.gradient(value, logits).numpy().item()
+        assert gradient == pytest.approx(expected[name], abs=1e-30)
+
+
+def test_wasserstein_losses_on_hand_picked_scores():
+    real, fake = tf.constant([[1.0], [4.0]]), tf.constant([[-2.0], [0.5]])
+    assert float(losses.wasserstein_critic(real, fake)) == pytest.approx(-0.75 - 2.5)
+    assert float(losses.wasserstein_generator(fake)) == pytest.approx(0.75)
+    assert float(losses.wasserstein_critic(real, real)) == 0
+    with tf.GradientTape() as tape:  # neither saturates: the gradient does not depend on the scores
+        tape.watch([real, fake])
+        loss = losses.wasserstein_critic(real, 1e6 * fake)
+    np.testing.assert_allclose(tape.gradient(loss, real), -0.5 * np.ones((2, 1)))
+
+
+@pytest.fixture
+def scene():
+    """Real and generated images, and a place between them for each pair."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.random((2, 4, 3, 5, 3), np.float32)
+    return tf.constant(real), tf.constant(fake), tf.constant(rng.random((4, 1, 1, 1), np.float32))
+
+
+def test_the_gradient_penalty_of_a_linear_critic_is_that_of_its_slope(scene):
+    weights = np.random.default_rng(1).normal(size=(3, 5, 3)).astype(np.float32)
+    for scale in (0.0, 0.1, 1.0):
+
+        def critic(images, slope=scale * weights):  # w . x of images x in [-1, 1]
+            return tf.reduce_sum(slope * (2 * images - 1), axis=[1, 2, 3])[:, None]
+
+        expected = (scale * np.linalg.norm(weights) - 1) ** 2
+        penalty = losses.gradient_penalty(critic, *scene)
+        assert float(penalty) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_gradient_penalty_is_taken_between_real_and_fake(scene):
+    real, fake, epsilon = scene
+
+    def critic(images):  # |x|^2 / 2 of images x in [-1, 1]: its gradient is x
+        return tf.reduce_sum((2 * images - 1) ** 2 / 2, axis=[1, 2, 3])[:, None]
+
+    between = 2 * (epsilon * real + (1 - epsilon) * fake) - 1
+    norms = np.linalg.norm(between.numpy().reshape(4, -1), axis=1)
+    penalty = losses.gradient_penalty(critic, *scene)
+    assert float(penalty) == pytest.approx(((norms - 1) ** 2).mean(), rel=1e-5)
+    ends = tf.constant([1.0, 1, 0, 0], shape=[4, 1, 1, 1])
+    penalty = losses.gradient_penalty(critic, real, fake, ends)
+    norms = np.linalg.norm((2 * np.concatenate([real[:2], fake[2:]]) - 1).reshape(4, -1), axis=1)
+    assert float(penalty) == pytest.approx(((norms - 1) ** 2).mean(), rel=1e-5)
+
+
+def test_the_gradient_penaltys_own_gradient_equals_finite_differences(scene):
+    real, fake, epsilon = scene
+    rng = np.random.default_rng(2)
+    hidden = tf.constant(rng.normal(0, 0.3, (45, 6)).astype(np.float32))
+    direction = tf.constant(rng.normal(0, 0.3, (45, 6)).astype(np.float32))
+
+    def penalty(kernel):
+        def critic(images):
+            flat = tf.reshape(images, [4, 45])
+            return tf.reduce_sum(tf.tanh(flat @ kernel), axis=1, keepdims=True)
+
+        return losses.gradient_penalty(critic, real, fake, epsilon)
+
+    with tf.GradientTape() as tape:
+        tape.watch(hidden)
+        value = penalty(hidden)
+    slope = float(tf.reduce_sum(tape.gradient(value, hidden) * direction))
+    step = 1e-2
+    difference = float(penalty(hidden + step * direction) - penalty(hidden - step * direction))
+    assert slope == pytest.approx(difference / (2 * step), rel=1e-2)
+
+
+def test_a_critic_without_slope_has_a_penalty_of_one_and_a_finite_gradient(scene):
+    kernel = tf.zeros([45, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        value = losses.gradient_penalty(lambda x: tf.reshape(x, [4, 45]) @ kernel, *scene)
+    assert float(value) == pytest.approx(1, abs=1e-5)
+    assert np.isfinite(tape.gradient(value, kernel)).all()

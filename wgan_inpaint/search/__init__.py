@@ -1,0 +1,1 @@
+"""Latent search: losses, optimizers, starts, the loop."""

@@ -1,0 +1,388 @@
+"""Completes picture files by latent search, in batches, and writes what was found.
+
+    views = holes(masks_of, search.size, "poisson")      # or low_resolutions(search.size, 8)
+    extras = Extras(samples=8, snapshots=(0, 50, 100))
+    outputs = common.completion.files.plan_outputs(pictures, folder, endings=extras.endings())
+    done = complete_files(pictures, views, outputs, search, extras)
+
+A view of a picture says what the search is given of it, at the generator's size S, and makes the
+result of what the search found. All pictures of a batch, of whatever sizes, are searched for
+together. Only the crops of a batch are kept: each picture is read again for its result, so that
+many large photographs need no more memory than one. The results of a batch are on disk before the
+next one begins.
+
+A picture that cannot be completed is reported in one line on stderr, and the others are done.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from common import figures, runtime
+from common.completion import blending
+from common.completion import files as completion_files
+from common.errors import InputError
+from common.pictures import cropping
+from common.pictures import images as image_files
+
+STEPS = ("real", "masked", "completed", "blended")  # columns of a figure, as the document's
+LOW_STEPS = ("real", "low resolution", "completed")
+# Iterations in one call of the compiled search. Any number is a sum of them, so that few graphs
+# are built, and progress is seen.
+CHUNKS = (50, 10, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What is written besides the completed picture NAME.png.
+
+    Attributes:
+      samples: different completions: if more than 1, NAME_sample1.png, ... from the least loss to
+        the greatest (NAME.png is the first), and all with their losses in NAME_samples.png.
+      history: losses of the first one, NAME_loss.csv.
+      snapshots: iterations, ascending, at which its picture is kept, in NAME_strip.png.
+      animation: "gif" or "webp": the same one after another in NAME_search.*; or "".
+    """
+
+    samples: int = 1
+    history: bool = True
+    snapshots: tuple = ()
+    animation: str = ""
+
+    def endings(self):
+        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them."""
+        endings = ["_loss.csv"] if self.history else []
+        if self.snapshots:
+            endings += ["_strip.png"]
+        if self.animation:
+            endings += [f"_search.{self.animation}"]
+        if self.samples > 1:
+            endings += [f"_sample{n}.png" for n in range(1, self.samples + 1)] + ["_samples.png"]
+        return tuple(endings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What the search found for one picture.
+
+    Attributes:
+      pictures: G(z) of its samples, from the least loss to the greatest, float32 [M, S, S, 3].
+      losses: their total losses [M].
+      history: of the first one, float32 [iterations + 1, 2]: context and prior loss before each
+        iteration and at the end.
+      snapshots: its pictures at the chosen iterations, a list of float32 [S, S, 3].
+    """
+
+    pictures: np.ndarray
+    losses: np.ndarray
+    history: np.ndarray
+    snapshots: list
+
+
+class HoleView:
+    """A picture with a hole: searched for on the crop around the hole."""
+
+    def __init__(self, image, mask, size, method):
+        """Checks the picture and places the crop.
+
+        Args:
+          image: float32 [H, W, 3] in [0, 1].
+          mask: float32 [H, W, 1], 1 = missing.
+          size: S.
+          method: one of ``common.completion.blending.BLEND_METHODS``.
+
+        Raises:
+          InputError: the picture is too small, or nothing of it is known.
+        """
+        if mask.all():
+            raise InputError("its mask has no known (black) pixel; the search needs some to go by")
+        _check_size(image, size)
+        self.image, self.mask, self.size, self.method = image, mask, size, method
+        box = cropping.squares(mask[None], size)
+        top, left, side = box[0].numpy().tolist()
+        self._box = box
+        # The part of the crop that lies in the picture; the whole hole is in it.
+        self._window = tuple(
+            slice(max(start, 0), min(start + side, length))
+            for start, length in zip((top, left), mask.shape, strict=False)
+        )
+        rows, columns = self._window
+        self._local = tf.constant([[top - rows.start, left - columns.start, side]])
+
+    def target(self):
+        """What the search is given: (image [S, S, 3], mask [S, S, 1])."""
+        images, masks = cropping.cut(self.image[None], self.mask[None], self._box, self.size)
+        return images[0].numpy(), masks[0].numpy()
+
+    def preview(self, generated):
+        """The crop at full resolution with ``generated`` [S, S, 3] in the hole, [h, w, 3]."""
+        image, mask = self.image[self._window], self.mask[self._window]
+        height, width = mask.shape[:2]
+        large = cropping.put_back(tf.constant(generated)[None], self._local, height, width)
+        return blending.paste(image, large[0].numpy(), mask)
+
+    def complete(self, generated):
+        """The whole picture with ``generated`` [S, S, 3] in the hole, [H, W, 3]."""
+        completed = self.image.copy()
+        completed[self._window] = self.preview(generated)
+        return completed
+
+    def finish(self, generated):
+        """The same, blended in."""
+        return blending.blend(self.image, self.complete(generated), self.mask, self.method)
+
+    def close_up(self, picture):
+        """The crop's part of a picture [H, W, 3]."""
+        return picture[self._window]
+
+    def steps(self, generated, finished):
+        """Names and pictures of the steps, for a figure."""
+        masked = figures.show_hole(self.image, self.mask)
+        pictures = [self.image, masked, self.complete(generated), finished]
+        count = 3 if self.method == "none" else 4
+        return STEPS[:count], pictures[:count]
+
+
+class LowResolutionView:
+    """A picture of which only averages over blocks are known; its result is G(z) itself."""
+
+    def __init__(self, image, size, block):
+        """Brings the picture to the generator's size.
+
+        Args:
+          image: float32 [H, W, 3] in [0, 1]; one of S / block pixels a side is the averages.
+          size: S.
+          block: side of a block in pixels; divides S.
+
+        Raises:
+          InputError: the picture is too small.
+        """
+        self.image = image
+        if image.shape[:2] == (size // block, size // block):
+            self._target = image.repeat(block, axis=0).repeat(block, axis=1)
+        else:
+            _check_size(image, size)
+            self._target = image_files.center_crop_resize(image, size)
+        self._low = image_files.resize(self._target, size // block, size // block)
+
+    def target(self):
+        """What the search is given: (image [S, S, 3], mask [S, S, 1], which does not count)."""
+        return self._target, np.zeros_like(self._target[..., :1])
+
+    def preview(self, generated):
+        """G(z) [S, S, 3]."""
+        return generated
+
+    finish = preview
+    close_up = preview
+
+    def steps(self, generated, finished):
+        """Names and pictures of the steps, for a figure; there may be no real picture."""
+        del generated
+        first = 1 if self.image.shape == self._low.shape else 0
+        return LOW_STEPS[first:], [self._target, self._low, finished][first:]
+
+
+def _check_size(image, size):
+    height, width = image.shape[:2]
+    if min(height, width) < size:
+        raise InputError(
+            f"the image is {width}x{height} pixels; the generator's are {size}x{size}, and it "
+            "completes none that is smaller: enlarge it"
+        )
+
+
+def holes(masks_of, size, method):
+    """Views of pictures with holes.
+
+    Args:
+      masks_of: from (number of the picture, H, W) to its mask, float32 [H, W, 1].
+      size: S.
+      method: one of ``common.completion.blending.BLEND_METHODS``.
+
+    Returns:
+      A function from (number of the picture, ``common.completion.files.Picture``) to its view.
+    """
+
+    def view(index, picture):
+        image, mask = completion_files.read_damaged(index, picture, masks_of)
+        return HoleView(image, mask, size, method)
+
+    return view
+
+
+def low_resolutions(size, block):
+    """Views of pictures to enlarge; like ``holes``."""
+    return lambda index, picture: LowResolutionView(picture.read(), size, block)
+
+
+def complete_files(pictures, views, outputs, search, extras, batch_size=64):
+    """Completes pictures in batches and writes the results.
+
+    Args:
+      pictures: list of ``common.completion.files.Picture``.
+      views: of ``holes`` or ``low_resolutions``.
+      outputs: list of ``common.completion.files.Output``, one per picture.
+      search: a ``latent_search.LatentSearch``; its restarts are those of all samples together.
+      extras: an ``Extras``.
+      batch_size: pictures searched for at once.
+
+    Returns:
+      How many were completed; each of the others has its line on stderr.
+    """
+    iterations = search.settings.iterations
+    firsts = range(0, len(pictures), batch_size)
+    bar = runtime.progress_bar(len(firsts) * iterations, "iteration", stateful_metrics=["loss"])
+    done = 0
+    for first in firsts:
+        jobs, targets = [], []
+        for index in range(first, min(first + batch_size, len(pictures))):
+            with _Reported(pictures[index]):
+                targets.append(views(index, pictures[index]).target())
+                jobs.append(index)
+        before = first // batch_size * iterations
+        if not jobs:
+            continue
+        images, masks = map(np.stack, zip(*targets, strict=True))
+        found = find(search, images, masks, extras, lambda n, loss, at=before: bar(at + n, loss))
+        for index, one in zip(jobs, found, strict=True):
+            with _Reported(pictures[index]):
+                _write(views(index, pictures[index]), one, outputs[index], search, extras)
+                done += 1
+    return done
+
+
+class _Reported:
+    """Reports an ``InputError`` about a picture and lets the others go on."""
+
+    def __init__(self, picture):
+        self._picture = picture
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None and issubclass(kind, InputError):
+            completion_files.report(self._picture, error)
+            return True
+        return False
+
+
+def find(search, images, masks, extras, progress=lambda *_: None):
+    """Searches for a batch, in chunks.
+
+    Args:
+      search: a ``latent_search.LatentSearch``; its restarts are those of all samples together.
+      images: float32 [B, S, S, 3] in [0, 1].
+      masks: float32 [B, S, S, 1], 1 = missing.
+      extras: an ``Extras``.
+      progress: called with the iterations done and [("loss", mean of the least losses)].
+
+    Returns:
+      A list of B ``Found``.
+    """
+    images, masks = tf.constant(images), tf.constant(masks)
+    state = search.start(images, masks)
+    kept, history, done = {0: state.z}, [], 0
+    for chunk in _chunks(search.settings.iterations, extras.snapshots):
+        state, losses = search.advance(images, masks, state, chunk)
+        history.append(losses.numpy())
+        done += chunk
+        if done in extras.snapshots:
+            kept[done] = state.z
+        progress(done, [("loss", _least(search, history[-1][-1], len(images)).mean())])
+    # What one more iteration finds before it moves: the losses of the last z.
+    history.append(search.advance(images, masks, state, 1)[1].numpy())
+    history = np.concatenate(history)  # (iterations + 1, 2, N)
+    rows, losses = _best_rows(search, history[-1], len(images), extras.samples)
+    pictures = np.stack([search.pictures(tf.gather(state.z, row)) for row in rows.T], 1)
+    snapshots = [search.pictures(tf.gather(kept[n], rows[:, 0])) for n in extras.snapshots]
+    history = history[..., rows[:, 0]]  # (iterations + 1, 2, B)
+    return [
+        Found(pictures[b], losses[b], history[..., b], [s[b].numpy() for s in snapshots])
+        for b in range(len(images))
+    ]
+
+
+def _chunks(iterations, stops):
+    """Numbers of iterations, each one of ``CHUNKS``, that halt at ``stops`` and at the end."""
+    done = 0
+    for stop in sorted({*stops, iterations}):
+        for chunk in CHUNKS:
+            for _ in range((stop - done) // chunk):
+                yield chunk
+            done += (stop - done) // chunk * chunk
+
+
+def _totals(search, losses):
+    """Context and prior [2, ...] to their weighted sum; what is not finite is the worst."""
+    total = losses[0] + search.settings.prior_weight * losses[1]
+    return np.where(np.isfinite(total), total, np.inf)
+
+
+def _least(search, losses, count):
+    """The least total loss of each of ``count`` pictures, of [2, N] to [B]."""
+    return _totals(search, losses).reshape(count, -1).min(axis=1)
+
+
+def _best_rows(search, losses, count, samples):
+    """The best restart of each sample, the samples from the best to the worst.
+
+    Args:
+      search: the ``LatentSearch``.
+      losses: context and prior of every row, [2, N].
+      count: B.
+      samples: M; N is B M R, and restart r of sample m of picture b is row (b M + m) R + r.
+
+    Returns:
+      (rows int [B, M], their total losses [B, M]).
+    """
+    total = _totals(search, losses).reshape(count, samples, -1)
+    best = total.argmin(axis=2)
+    least = np.take_along_axis(total, best[..., None], axis=2)[..., 0]
+    rows = np.arange(count * samples).reshape(count, samples) * total.shape[2] + best
+    order = least.argsort(axis=1, kind="stable")
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(least, order, 1)
+
+
+def _write(view, found, output, search, extras):
+    """Writes all files of one picture; the completed picture last."""
+    if not np.isfinite(found.losses).all():
+        raise InputError("the loss is not a finite number: lower --learning_rate or --hmc_step")
+    finished = [view.finish(picture) for picture in found.pictures]
+    more = output.more
+    if extras.history:
+        text = _csv(found.history, search.settings.prior_weight)
+        image_files.write_bytes_atomically(more["_loss.csv"], text.encode())
+    frames = [view.preview(picture) for picture in found.snapshots]
+    if frames:
+        labels = [f"iteration {n}" for n in extras.snapshots]
+        figures.save_gallery(more["_strip.png"], list(zip(labels, frames, strict=True)))
+    if extras.animation:
+        figures.save_animation(more[f"_search.{extras.animation}"], frames)
+    if extras.samples > 1:
+        cells = []
+        for n, (picture, loss) in enumerate(zip(finished, found.losses, strict=True), 1):
+            image_files.write_image(more[f"_sample{n}.png"], picture)
+            cells.append((f"{n}: loss {loss:.4g}", view.close_up(picture)))
+        columns = math.ceil(math.sqrt(extras.samples * 2))
+        figures.save_gallery(more["_samples.png"], cells, columns)
+    if output.figure:
+        names, row = view.steps(found.pictures[0], finished[0])
+        figures.save_comparison(output.figure, [row], names)
+    image_files.write_image(output.image, finished[0])
+
+
+def _csv(history, prior_weight):
+    """The losses of each iteration as the text of a table.
+
+    Args:
+      history: float32 [iterations + 1, 2], context and prior.
+      prior_weight: lambda.
+    """
+    lines = ["iteration,total,context,prior"]
+    for n, (context, prior) in enumerate(history.tolist()):
+        lines.append(f"{n},{context + prior_weight * prior:.7g},{context:.7g},{prior:.7g}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,512 @@
+"""Completion by gradient descent on z: argmin over z of L_context(z) + lambda L_prior(z).
+
+    search = LatentSearch(networks, Settings(), tf.bfloat16)
+    state = search.start(images, masks)                         # z of every restart
+    state, history = search.advance(images, masks, state, 500)  # one compiled graph
+    result = search.finish(images, masks, state)                # the best restart of each image
+
+Images are float32 RGB [B, S, S, 3] in [0, 1] at the generator's size S, masks float32 [B, S, S, 1],
+1 = missing. All images and all their R restarts are one batch of N = B R latent vectors: restart r
+of image b is row b R + r. Nothing that happens to one image depends on the others: random numbers
+are drawn for each restart, not for each image, and normalization has fixed statistics.
+
+``advance`` may be called again and again; what it returns after 3 x 500 iterations is what it
+returns after 1,500. It loops on the device: nothing crosses to the host within.
+
+[1] R. Yeh et al. Semantic Image Inpainting with Deep Generative Models. CVPR 2017. Section 3.
+[2] B. Amos. Image Completion with Deep Learning in TensorFlow. 2016, and its code.
+[3] 基于WGAN的图像修复: the document that this package follows, after [1] and [2].
+"""
+
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from common.errors import InputError
+from wgan_inpaint import networks
+from wgan_inpaint.search import lbfgs
+
+OPTIMIZERS = ("adam", "momentum", "hmc", "lbfgs")
+CONTEXTS = ("weighted_l1", "l1", "l2")
+INITS = ("random", "ranked", "encoder")
+PRIORS = ("gan", "wgan", "wgan_gp")
+DECAYS = ("none", "cosine")
+_RANKED_AT_A_TIME = 256  # candidates; bounds memory
+
+# What is drawn, as a part of the seed.
+_START, _VELOCITY, _ACCEPT = range(3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to search.
+
+    Attributes:
+      iterations: of the optimizer.
+      optimizer: one of ``OPTIMIZERS``: Adam, Nesterov's momentum as in the code of [1] and [2],
+        Hamiltonian Monte Carlo as in [2], or limited-memory BFGS (``lbfgs``), which is ours.
+      learning_rate: of Adam and momentum.
+      decay: one of ``DECAYS``: that rate throughout, or falling to 0 at the end of ``iterations``.
+      beta_1, beta_2: of Adam.
+      momentum: of Nesterov's.
+      hmc_step, hmc_leapfrogs, hmc_beta, hmc_anneal: of HMC: step size, leapfrog steps in an
+        iteration, inverse temperature, and the factor that it changes by after each iteration.
+      prior_weight: lambda ([1]: 0.003, [2]: 0.1).
+      context: one of ``CONTEXTS``; sums over pixels and channels of pictures in [-1, 1].
+      window: side of the neighbourhood of "weighted_l1" in pixels ([1]: 7).
+      clip: z is clipped to [-1, 1] after each iteration.
+      restarts: R, latent vectors for each image, of which the one with the least loss is kept.
+      init: one of ``INITS``: z ~ U[-1, 1]; the best of ``candidates`` such z by context loss; or,
+        for the first restart, what the encoder says (the others are ranked).
+      candidates: see ``init``.
+      lowres: if not 0, what is known of an image is its average over blocks of so many pixels
+        ([2]: 8), and no pixel of its own: super-resolution. Masks are then ignored.
+      seed: of everything random.
+    """
+
+    iterations: int = 1500
+    optimizer: str = "adam"
+    learning_rate: float = 0.01
+    decay: str = "none"
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    momentum: float = 0.9
+    hmc_step: float = 0.001
+    hmc_leapfrogs: int = 100
+    hmc_beta: float = 0.2
+    hmc_anneal: float = 1.0
+    prior_weight: float = 0.003
+    context: str = "weighted_l1"
+    window: int = 7
+    clip: bool = True
+    restarts: int = 1
+    init: str = "random"
+    candidates: int = 1024
+    lowres: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        allowed = {"optimizer": OPTIMIZERS, "context": CONTEXTS, "init": INITS, "decay": DECAYS}
+        for name, choices in allowed.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"--{name}={getattr(self, name)}: choose one of {', '.join(choices)}"
+                )
+        if self.window < 1 or self.window % 2 == 0:
+            raise InputError(f"--window={self.window}: give an odd number of pixels")
+        if self.restarts < 1 or (self.init != "random" and self.candidates < self.restarts):
+            raise InputError(
+                f"--restarts={self.restarts}: at least 1, and at most --candidates "
+                f"({self.candidates}), of which they are the best"
+            )
+
+
+# Ours: a fifth of the papers' iterations, for networks with an encoder.
+FAST = Settings(iterations=300, init="encoder")
+
+
+def fast(networks_):
+    """``FAST`` for these ``Networks``: with a ranked start if there is no encoder."""
+    return FAST if networks_.encoder else dataclasses.replace(FAST, init="ranked")
+
+
+class State(NamedTuple):
+    """Where a search stands.
+
+    Attributes:
+      z: float32 [N, Z].
+      memory: the optimizer's, a structure of float32 tensors [N, ...].
+      iteration: int32, how many were done.
+    """
+
+    z: tf.Tensor
+    memory: tuple
+    iteration: tf.Tensor
+
+
+class Result(NamedTuple):
+    """The best restart of each image.
+
+    Attributes:
+      pictures: G(z), float32 [B, S, S, 3] in [0, 1].
+      z: float32 [B, Z].
+      context, prior: its losses [B]; their total is context + lambda prior.
+      restart: its number, int32 [B].
+    """
+
+    pictures: tf.Tensor
+    z: tf.Tensor
+    context: tf.Tensor
+    prior: tf.Tensor
+    restart: tf.Tensor
+
+
+def importance_weights(masks, window=7):
+    """W of [1] eq. 3: for a known pixel the missing share of its neighbourhood, for others 0.
+
+    Args:
+      masks: float32 [B, H, W, 1], 1 = missing.
+      window: side of the neighbourhood in pixels; beyond the border nothing is counted.
+
+    Returns:
+      float32 [B, H, W, 1].
+    """
+    return (1 - masks) * tf.nn.avg_pool2d(masks, window, 1, "SAME")
+
+
+def context_loss(pictures, images, weights, kind="weighted_l1"):
+    """L_context ([1] eq. 4; [2]; [3]): ``||W (G(z) - y)||_1``, on pictures in [-1, 1].
+
+    Args:
+      pictures: G(z), [N, H, W, 3] in [0, 1].
+      images: y, [N, H, W, 3] in [0, 1]; what it holds where the weights are 0 does not count.
+      weights: [N, H, W, 1]: ``importance_weights``, or 1 where known.
+      kind: one of ``CONTEXTS``; "l2" is the sum of squares.
+
+    Returns:
+      float32 [N].
+    """
+    difference = 2 * (pictures - images)  # the difference of pictures in [-1, 1]
+    each = tf.square(difference) if kind == "l2" else tf.abs(difference)
+    return tf.reduce_sum(weights * each, axis=[1, 2, 3])
+
+
+def prior_loss(scores, objective):
+    """L_prior ([1] eq. 5; [3]): ``log(1 - D(G(z)))``, or ``-f(G(z))`` of a Wasserstein critic.
+
+    Args:
+      scores: [N, 1], logits of D or f.
+      objective: what the critic was trained for, one of ``PRIORS``.
+
+    Returns:
+      float32 [N].
+    """
+    return -tf.nn.softplus(scores[:, 0]) if objective == "gan" else -scores[:, 0]
+
+
+def _averages(images, block):
+    """[B, H, W, C] to [B, H / block, W / block, C]."""
+    return tf.nn.avg_pool2d(images, block, block, "VALID")
+
+
+class LatentSearch:
+    """The search for the z of damaged images; see the module's docstring."""
+
+    def __init__(self, networks_, settings, dtype=tf.float32, jit_compile=False):
+        """Prepares the graphs.
+
+        Args:
+          networks_: a ``Networks``.
+          settings: a ``Settings``.
+          dtype: of the networks' products: tf.float32 or tf.bfloat16. Losses, z and the optimizer
+            are float32.
+          jit_compile: compile with XLA.
+
+        Raises:
+          InputError: settings that these networks cannot follow.
+        """
+        if settings.init == "encoder" and networks_.encoder is None:
+            raise InputError("--init=encoder: the model has no encoder; train it with one")
+        if settings.lowres and networks_.size % settings.lowres:
+            raise InputError(
+                f"--lowres={settings.lowres}: must divide the generator's {networks_.size} pixels"
+            )
+        if settings.lowres and settings.init == "encoder":
+            raise InputError("--init=encoder: no encoder of low resolutions; take --init=ranked")
+        self.networks, self.settings, self.dtype = networks_, settings, dtype
+        self.size, self.latent = networks_.size, networks_.latent
+        self._jit_compile = jit_compile
+        picture = [None, self.size, self.size]
+        self._images = tf.TensorSpec([*picture, 3], tf.float32, name="images")
+        self._masks = tf.TensorSpec([*picture, 1], tf.float32, name="masks")
+        vectors = tf.TensorSpec([None, self.latent], tf.float32, name="z")
+        self._state = State(
+            vectors, self._memory_specs(), tf.TensorSpec([], tf.int32, name="iteration")
+        )
+        self.start = self._compiled(self._start)
+        self.finish = self._compiled(self._finish, self._state)
+        self.pictures = tf.function(
+            lambda z: self.networks.generator.at(self.dtype)(z),
+            input_signature=[vectors],
+            jit_compile=jit_compile,
+        )
+        # ``start``, all iterations and ``finish`` in one: a ``Result``.
+        self.run = self._compiled(self._run)
+        self._advances = {}
+
+    def _memory_specs(self):
+        if self.settings.optimizer == "lbfgs":
+            losses = tf.TensorSpec([2, None], tf.float32, name="losses")
+            return lbfgs.specs(self.latent), losses
+        names = {"adam": ("first", "second"), "momentum": ("velocity",), "hmc": ()}
+        shape = [None, self.latent]
+        return tuple(
+            tf.TensorSpec(shape, tf.float32, name=name) for name in names[self.settings.optimizer]
+        )
+
+    def _compiled(self, function, *more):
+        return tf.function(
+            function,
+            input_signature=[self._images, self._masks, *more],
+            jit_compile=self._jit_compile,
+        )
+
+    def advance(self, images, masks, state, iterations):
+        """Searches on.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          masks: float32 [B, S, S, 1], 1 = missing.
+          state: of ``start`` or an earlier call.
+          iterations: a Python int; each number of them is a graph of its own.
+
+        Returns:
+          (the new ``State``, losses before each iteration, float32 [iterations, 2, N]: context and
+          prior).
+        """
+        if iterations not in self._advances:
+            self._advances[iterations] = self._compiled(
+                functools.partial(self._advance, iterations=iterations), self._state
+            )
+        return self._advances[iterations](images, masks, state)
+
+    def _run(self, images, masks):
+        state = self._start(images, masks)
+        state, _ = self._advance(images, masks, state, self.settings.iterations)
+        return self._finish(images, masks, state)
+
+    def observe(self, images, masks):
+        """What the context loss compares, and its weights.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          masks: float32 [B, S, S, 1].
+
+        Returns:
+          (y [B, H, W, 3], weights [B, H, W, 1]).
+        """
+        if self.settings.lowres:
+            low = _averages(images, self.settings.lowres)
+            return low, tf.ones_like(low[..., :1])
+        known = 1 - masks
+        # Not even a NaN in the hole is to reach the loss.
+        visible = tf.where(masks > 0.5, 0.0, images)
+        if self.settings.context != "weighted_l1":
+            return visible, known
+        weights = importance_weights(masks, self.settings.window)
+        # A thin hole may vanish when a large picture is shrunk: then all of it counts.
+        without = tf.reduce_sum(weights, axis=[1, 2, 3], keepdims=True) == 0
+        return visible, tf.where(without, known, weights)
+
+    def _context(self, pictures, images, weights):
+        if self.settings.lowres:
+            pictures = _averages(pictures, self.settings.lowres)
+        return context_loss(pictures, images, weights, self.settings.context)
+
+    def losses(self, images, masks):
+        """The losses of latent vectors, for these images repeated for every restart.
+
+        Returns:
+          A function from z [N, Z] to (context [N], prior [N], pictures [N, S, S, 3]).
+        """
+        repeats = self.settings.restarts
+        target, weights = (tf.repeat(x, repeats, axis=0) for x in self.observe(images, masks))
+        generate, score = (
+            network.at(self.dtype) for network in (self.networks.generator, self.networks.critic)
+        )
+
+        def evaluate(z):
+            pictures = generate(z)
+            prior = prior_loss(score(pictures), self.networks.objective)
+            return self._context(pictures, target, weights), prior, pictures
+
+        return evaluate
+
+    def _seed(self, what, iteration=0):
+        return tf.stack([self.settings.seed, 3 * iteration + what])
+
+    def _for_each_image(self, x, images):
+        """The same random numbers for every image, a row for each restart: [R, ...] to [N, ...]."""
+        return tf.tile(x, [tf.shape(images)[0], *[1] * (x.shape.rank - 1)])
+
+    def _start(self, images, masks):
+        settings = self.settings
+        if settings.init == "random":
+            z = networks.random_latents(settings.restarts, self.latent, self._seed(_START))
+            z = self._for_each_image(z, images)
+        else:
+            z = self._ranked(images, masks)
+            if settings.init == "encoder":
+                encode = self.networks.encoder.at(self.dtype)
+                visible = tf.where(masks > 0.5, 0.0, images)
+                guess = encode({"images": visible, "masks": masks})[:, None]
+                z = tf.concat([guess, z[:, 1:]], axis=1)
+            z = tf.reshape(z, [-1, self.latent])
+        if settings.optimizer == "lbfgs":
+            memory = lbfgs.begin(z), tf.zeros([2, tf.shape(z)[0]])
+        else:
+            memory = tf.nest.map_structure(lambda _: tf.zeros_like(z), self._memory_specs())
+        return State(z, memory, tf.constant(0))
+
+    def _ranked(self, images, masks):
+        """The best of random z by context loss: [B, R, Z]."""
+        settings = self.settings
+        if settings.init == "encoder" and settings.restarts == 1:
+            return tf.zeros([tf.shape(images)[0], 1, self.latent])  # the encoder's only
+        generate = self.networks.generator.at(self.dtype)
+        candidates = networks.random_latents(settings.candidates, self.latent, self._seed(_START))
+        target, weights = self.observe(images, masks)
+        parts = []
+        for first in range(0, settings.candidates, _RANKED_AT_A_TIME):
+            pictures = generate(candidates[first : first + _RANKED_AT_A_TIME])
+            parts.append(
+                tf.map_fn(
+                    lambda pair, p=pictures: self._context(p, pair[0][None], pair[1][None]),
+                    (target, weights),
+                    fn_output_signature=tf.TensorSpec([pictures.shape[0]], tf.float32),
+                )
+            )
+        best = tf.math.top_k(-tf.concat(parts, axis=1), settings.restarts).indices
+        return tf.gather(candidates, best)
+
+    def _advance(self, images, masks, state, iterations):
+        settings = self.settings
+        evaluate = self.losses(images, masks)
+
+        def gradient(z):
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                context, prior, _ = evaluate(z)
+                # The images' losses do not share a variable: the sum's gradient is each one's own.
+                total = tf.reduce_sum(context + settings.prior_weight * prior)
+            return tape.gradient(total, z), tf.stack([context, prior])
+
+        update = {
+            "adam": self._adam,
+            "momentum": self._nesterov,
+            "hmc": self._hmc,
+            "lbfgs": self._lbfgs,
+        }[settings.optimizer]
+        history = tf.TensorArray(tf.float32, iterations, element_shape=[2, None])
+
+        def step(n, state, history):
+            z, memory, losses = update(state, gradient)
+            return n + 1, State(z, memory, state.iteration + 1), history.write(n, losses)
+
+        _, state, history = tf.while_loop(
+            lambda n, *_: n < iterations, step, (0, state, history), maximum_iterations=iterations
+        )
+        return state, history.stack()
+
+    # The optimizers: from a ``State`` and a function from z to (gradient [N, Z], losses [2, N]), to
+    # (z, memory, losses [2, N] before the iteration).
+
+    def _total(self, losses):
+        return losses[0] + self.settings.prior_weight * losses[1]
+
+    def _clipped(self, z):
+        return tf.clip_by_value(z, -1.0, 1.0) if self.settings.clip else z
+
+    def _rate(self, iteration):
+        settings = self.settings
+        if settings.decay == "none":
+            return settings.learning_rate
+        done = tf.cast(iteration, tf.float32) / max(1, settings.iterations)
+        return settings.learning_rate * (1 + tf.cos(math.pi * tf.minimum(done, 1.0))) / 2
+
+    def _adam(self, state, gradient):
+        slope, losses = gradient(state.z)
+        first, second = state.memory
+        b1, b2 = self.settings.beta_1, self.settings.beta_2
+        t = tf.cast(state.iteration + 1, tf.float32)
+        first = b1 * first + (1 - b1) * slope
+        second = b2 * second + (1 - b2) * tf.square(slope)
+        move = first / (1 - b1**t) / (tf.sqrt(second / (1 - b2**t)) + 1e-8)
+        z = self._clipped(state.z - self._rate(state.iteration) * move)
+        return z, (first, second), losses
+
+    def _nesterov(self, state, gradient):
+        """As in the code of [1] and [2]: v' = mu v - lr g; z += -mu v + (1 + mu) v'."""
+        slope, losses = gradient(state.z)
+        mu, (previous,) = self.settings.momentum, state.memory
+        velocity = mu * previous - self._rate(state.iteration) * slope
+        z = self._clipped(state.z - mu * previous + (1 + mu) * velocity)
+        return z, (velocity,), losses
+
+    def _lbfgs(self, state, gradient):
+        """Losses are those of z itself, not those of trials that were refused."""
+        memory, losses = state.memory
+        slope, of_trial = gradient(memory.trial)
+        box = 1.0 if self.settings.clip else None
+        z, memory, accepted = lbfgs.update(state.z, memory, self._total(of_trial), slope, box)
+        losses = tf.where(accepted, of_trial, losses)
+        return z, (memory, losses), losses
+
+    def _hmc(self, state, gradient):
+        """One proposal: leapfrog steps from a random velocity, accepted or not ([2]'s code).
+
+        The half steps of the velocity before and after each step of z take the same temperature.
+        """
+        settings = self.settings
+        slope, losses = gradient(state.z)
+        copies = tf.shape(state.z)[0] // settings.restarts
+        shape = [settings.restarts, self.latent]
+        seed = self._seed(_VELOCITY, state.iteration)
+        start = networks.normal(shape, seed)
+        start = tf.tile(start, [copies, 1])
+        beta = settings.hmc_beta * settings.hmc_anneal ** tf.cast(state.iteration, tf.float32)
+        half = settings.hmc_step / 2 * beta
+
+        def leapfrog(n, z, velocity, slope, _):
+            velocity -= half * slope
+            z = self._clipped(z + settings.hmc_step * velocity)
+            slope, losses = gradient(z)
+            return n + 1, z, velocity - half * slope, slope, losses
+
+        _, z, velocity, _, after = tf.while_loop(
+            lambda n, *_: n < settings.hmc_leapfrogs, leapfrog, (0, state.z, start, slope, losses)
+        )
+        energy = beta * (self._total(losses) - self._total(after))
+        energy += tf.reduce_sum(start**2 - velocity**2, axis=1) / 2
+        seed = self._seed(_ACCEPT, state.iteration)
+        chance = networks.uniform([settings.restarts], seed)
+        accepted = tf.math.log(tf.tile(chance, [copies])) < energy
+        return tf.where(accepted[:, None], z, state.z), (), losses
+
+    def _finish(self, images, masks, state):
+        context, prior, pictures = self.losses(images, masks)(state.z)
+        shape = [tf.shape(images)[0], self.settings.restarts]
+        total = tf.reshape(context + self.settings.prior_weight * prior, shape)
+        best = tf.argmin(total, axis=1, output_type=tf.int32)
+        rows = tf.range(shape[0]) * self.settings.restarts + best
+        return Result(*(tf.gather(x, rows) for x in (pictures, state.z, context, prior)), best)
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What the search needs.
+
+    Attributes:
+      generator, critic, encoder: ``inference.FoldedNetwork``; the encoder may be None.
+      objective: what the critic was trained for, one of ``PRIORS``.
+      architecture: ``networks.Architecture`` of all three.
+    """
+
+    generator: tf.Module
+    critic: tf.Module
+    encoder: tf.Module | None
+    objective: str
+    architecture: networks.Architecture
+
+    @property
+    def size(self):
+        """S, side of the pictures in pixels."""
+        return self.architecture.size
+
+    @property
+    def latent(self):
+        """Z, length of z."""
+        return self.architecture.latent
