@@ -16,7 +16,7 @@ from wgan_inpaint import inference, networks
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.latent_search import LatentSearch, Settings
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 SMALL = networks.Architecture(size=32, width=4, latent=6)
 
 
