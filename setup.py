@@ -32,7 +32,13 @@ setup(
     ],
     extras_require={
         "classical": ["scikit-image>=0.24", "scikit-learn>=1.5"],
-        "test": ["pytest>=8", "ruff>=0.9", "scikit-image>=0.24", "scikit-learn>=1.5"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "scikit-image>=0.24",
+            "scikit-learn>=1.5",
+        ],
         "tensorboard": ["tensorboard>=2.20"],
     },
 )

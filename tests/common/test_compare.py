@@ -3,7 +3,6 @@
 import csv
 import io
 import pathlib
-import subprocess
 import sys
 import tracemalloc
 import types
@@ -19,8 +18,8 @@ from common.evaluation import comparison, metrics, tables
 from common.evaluation.comparison import Cell, Method, Options, Pictures
 from common.pictures.images import read_image, write_image
 from common.pictures.masks import Holes, MaskSpec, draw_one, spec_from_source
+from tests import commands
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEC = MaskSpec(("rectangle",), hole_min=4, hole_max=9)
 SIZES = ((24, 20), (24, 20), (16, 18), (24, 20), (24, 20), (24, 20))
 COLUMNS = "method,holes,blend,image,missing,psnr,ssim,l1,psnr_hole,l1_hole"
@@ -115,9 +114,7 @@ def table(text):
 
 
 def command(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "common.compare", *flags], cwd=ROOT, capture_output=True, text=True
-    )
+    return commands.run("common.compare", *flags)
 
 
 def test_scores_are_the_metrics_of_the_picture_with_its_known_pixels_put_back(folder, tmp_path):

@@ -1,18 +1,13 @@
 """The command completes what it is given, reports what it cannot, and needs no flags."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from common.pictures.images import read_image, write_image
+from tests import commands
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "glcic" / "shipped"
+SHIPPED = commands.ROOT / "glcic" / "shipped"
 
 
 class MeanFill(tf.Module):
@@ -39,9 +34,7 @@ def model(tmp_path_factory):
 
 
 def complete(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "glcic.complete", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return commands.run("glcic.complete", *arguments, cwd=folder)
 
 
 def picture(seed, height=40, width=33):
@@ -106,7 +99,7 @@ def test_mistakes_end_in_one_line(tmp_path, arguments, reason):
 def test_the_shipped_model_beats_a_flat_fill_on_the_portrait(tmp_path):
     from common.pictures.samples import portrait
 
-    done = complete(tmp_path)
+    done = commands.run_alone("glcic.complete", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     truth, result = portrait(128), read_image(tmp_path / "completed" / "grace_hopper.png")
     hidden = np.zeros((128, 128), bool)

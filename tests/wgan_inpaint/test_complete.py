@@ -1,10 +1,5 @@
 """The command completes what it is given, and what it returns is what the search promises."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import PIL.Image
@@ -15,11 +10,11 @@ from common.completion import blending
 from common.completion import files as completion_files
 from common.evaluation.metrics import psnr
 from common.pictures.images import read_image, resize, write_image
+from tests import commands
 from wgan_inpaint import export, inference, networks
 from wgan_inpaint.search import completing, latent_search
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "wgan_inpaint" / "shipped"
+SHIPPED = commands.ROOT / "wgan_inpaint" / "shipped"
 ARCHITECTURE = networks.Architecture(size=32, width=4)
 
 
@@ -72,9 +67,7 @@ def hole(height, width, top=12, left=10, side=14):
 
 
 def run(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "wgan_inpaint.complete", "--precision=float32", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return commands.run("wgan_inpaint.complete", "--precision=float32", *arguments, cwd=folder)
 
 
 def complete(tiny, folder, images, masks, extras=None, batch_size=64, method="none", **settings):
@@ -247,7 +240,7 @@ def test_mistakes_end_in_one_line(model, tmp_path, arguments, reason):
 
 @pytest.mark.parametrize("name", ["yeh2017", "amos2016", "ha_wgan"])
 def test_the_papers_settings_complete_the_portrait(model, tmp_path, name):
-    flagfile = ROOT / "flags" / "papers" / f"{name}.flags"
+    flagfile = commands.ROOT / "flags" / "papers" / f"{name}.flags"
     done = run(tmp_path, f"--model={model}", f"--flagfile={flagfile}", "--iterations=50")
     assert done.returncode == 0, done.stderr
     written = {path.name for path in (tmp_path / "completed").iterdir()}

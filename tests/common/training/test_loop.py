@@ -324,23 +324,23 @@ def pictures(tmp_path_factory):
 
 
 def command(pictures, run_dir, *flags):
-    return [sys.executable, "-m", "glcic.train", f"--dataset={pictures}", f"--run_dir={run_dir}",
-            *SETTINGS, *flags]  # fmt: skip
+    return ("glcic.train", f"--dataset={pictures}", f"--run_dir={run_dir}", *SETTINGS, *flags)
 
 
 def train(pictures, run_dir, *flags):
-    return subprocess.run(
-        command(pictures, run_dir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    return commands.run(*command(pictures, run_dir, *flags))
 
 
 def train_and_signal(pictures, run_dir, step, number):
     """Starts the command and sends a signal once ``step`` is logged; (exit code, stderr)."""
     log = run_dir / "metrics.jsonl"
     process = subprocess.Popen(
-        command(pictures, run_dir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        [sys.executable, "-m", *command(pictures, run_dir)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     try:
         until = time.monotonic() + 300
         while not (log.exists() and f'"step": {step},' in log.read_text()):
