@@ -3,9 +3,7 @@
 import os
 import pathlib
 
-import pytest
-
-# Before TensorFlow is imported anywhere: keep its start-up chatter out of the report.
+# Before NumPy, OpenCV and TensorFlow are imported: its chatter would be in every report.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -19,13 +17,54 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     ):
         os.environ.setdefault(name, "1")
 
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+FOLDER = pathlib.Path(os.environ.get("INPAINT_DATA", SHARED_DATA))
+HAS_DATA = (FOLDER / "celeba128").is_dir()
 
 
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real images, or a skip where it is missing."""
-    folder = pathlib.Path(os.environ.get("INPAINT_DATA", SHARED_DATA))
-    if not (folder / "celeba128").is_dir():
-        pytest.skip(f"no development data in {folder.name}; set INPAINT_DATA to its folder")
-    return folder
+    if not HAS_DATA:
+        pytest.skip(f"no development data in {FOLDER.name}; set INPAINT_DATA to its folder")
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+def faces_and_photographs(tmp_path_factory):
+    """Folders "faces" (128x128), "photos" (of two shapes) and "holes" (masks).
+
+    They are those of the development data or, where it is missing, generated.
+    """
+    if HAS_DATA:
+        real = (FOLDER / "celeba128/validation", FOLDER / "photos", FOLDER / "irregular_masks")
+        return dict(zip(("faces", "photos", "holes"), real, strict=True))
+    return _generated(tmp_path_factory.mktemp("generated"))
+
+
+def _generated(root):
+    """Soft noise of many colours and, as holes, its brightest parts; none is constant."""
+    generator = np.random.default_rng(0)
+
+    def noise(height, width, detail, channels=3):
+        small = generator.integers(0, 256, (detail, detail, channels), np.uint8)
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+    folders = {name: root / name for name in ("faces", "photos", "holes")}
+    for folder in folders.values():
+        folder.mkdir()
+    for n in range(8):
+        cv2.imwrite(str(folders["faces"] / f"{n}.png"), noise(128, 128, 8))
+    for n, shape in enumerate(((384, 256), (256, 384))):
+        cv2.imwrite(str(folders["photos"] / f"{n}.png"), noise(*shape, 24))
+        hole = noise(512, 512, 12, 1)
+        share = 75 if n else 60
+        hole = np.where(hole > np.percentile(hole, share), 255, 0).astype(np.uint8)
+        cv2.imwrite(str(folders["holes"] / f"ratio{100 - share}_{n}.png"), hole)
+    return folders

@@ -1,4 +1,7 @@
-"""A stranger's whole way on real photographs: train, export, complete, compare."""
+"""A stranger's whole way on real photographs: train, export, complete, compare.
+
+Where the development data is missing, the pictures are generated.
+"""
 
 import csv
 import json
@@ -24,13 +27,13 @@ SHORT = (
 
 
 @pytest.fixture(scope="module")
-def run(shared_data, tmp_path_factory):
-    """A finished training run on real faces."""
+def run(faces_and_photographs, tmp_path_factory):
+    """A finished training run."""
     folder = tmp_path_factory.mktemp("run") / "wang"
     result = commands.run(
         "glcic.train",
         *SHORT,
-        f"--dataset={shared_data}/celeba128/validation",
+        f"--dataset={faces_and_photographs['faces']}",
         f"--run_dir={folder}",
     )
     assert result.returncode == 0, result.stderr
@@ -70,13 +73,13 @@ def test_flags_txt_is_a_flagfile(run):
     assert "discriminator: " in counts and "trained" in counts
 
 
-def test_export_complete_and_compare(run, shared_data, tmp_path):
+def test_export_complete_and_compare(run, faces_and_photographs, tmp_path):
     model = tmp_path / "model"
     result = commands.run("glcic.export", f"--run_dir={run}", f"--output={model}")
     assert result.returncode == 0, result.stderr
 
-    photos = shared_data / "photos"
-    mask = sorted((shared_data / "irregular_masks").glob("ratio20-30*"))[0]
+    faces, photos, holes = faces_and_photographs.values()
+    mask = sorted(holes.glob("ratio2*"))[0]
     result = commands.run(
         "glcic.complete",
         f"--input={photos}",
@@ -99,10 +102,10 @@ def test_export_complete_and_compare(run, shared_data, tmp_path):
     result = commands.run(
         "common.compare",
         f"--methods=exported={model},run={run}",
-        f"--dataset={shared_data}/celeba128/test",
+        f"--dataset={faces}",
         "--limit=6",
         "--mask_kind=files",
-        f"--mask={shared_data}/irregular_masks/ratio40*",
+        f"--mask={holes}/ratio40*",
         "--precision=float32",
         f"--output={tmp_path}/table",
     )
@@ -134,8 +137,8 @@ SEARCH = (
 )
 
 
-def test_latent_search_from_training_to_comparison(shared_data, tmp_path):
-    faces = shared_data / "celeba128" / "validation"
+def test_latent_search_from_training_to_comparison(faces_and_photographs, tmp_path):
+    faces, photos, _ = faces_and_photographs.values()
     run = tmp_path / "run"
     result = commands.run("wgan_inpaint.train", *SEARCH, f"--dataset={faces}", f"--run_dir={run}")
     assert result.returncode == 0, result.stderr
@@ -153,13 +156,13 @@ def test_latent_search_from_training_to_comparison(shared_data, tmp_path):
     result = commands.run(
         "wgan_inpaint.complete",
         f"--model={model}",
-        f"--input={shared_data}/photos",
+        f"--input={photos}",
         f"--output={tmp_path}/completed",
         "--iterations=5",
         "--figure",
     )
     assert result.returncode == 0, result.stderr
-    for path in sorted((shared_data / "photos").glob("*.png")):
+    for path in sorted(photos.glob("*.png")):
         photo = images.read_image(path)
         completed = images.read_image(tmp_path / "completed" / path.name)
         assert 0.5 < (completed == photo).all(-1).mean() < 0.95
