@@ -1,5 +1,7 @@
 """The command completes what it is given, and what it returns is what the search promises."""
 
+import functools
+
 import keras
 import numpy as np
 import PIL.Image
@@ -70,6 +72,9 @@ def run(folder, *arguments):
     return commands.run("wgan_inpaint.complete", "--precision=float32", *arguments, cwd=folder)
 
 
+traced_once = functools.cache(latent_search.LatentSearch)
+
+
 def complete(tiny, folder, images, masks, extras=None, batch_size=64, method="none", **settings):
     """Completes in this process; returns the results by name."""
     for name, image in images.items():
@@ -77,8 +82,8 @@ def complete(tiny, folder, images, masks, extras=None, batch_size=64, method="no
     extras = extras or completing.Extras(history=False)
     pictures = completion_files.find_pictures(folder / "in")
     outputs = completion_files.plan_outputs(pictures, folder / "out", endings=extras.endings())
-    chosen = {"iterations": 13, "init": "ranked", "candidates": 8, "learning_rate": 0.05}
-    search = latent_search.LatentSearch(tiny, latent_search.Settings(**{**chosen, **settings}))
+    chosen = {"iterations": 12, "init": "ranked", "candidates": 8, "learning_rate": 0.05}
+    search = traced_once(tiny, latent_search.Settings(**{**chosen, **settings}))
     views = completing.holes(lambda n, *_: masks[n], search.size, method)
     done = completing.complete_files(pictures, views, outputs, search, extras, batch_size)
     assert done == len(images)
