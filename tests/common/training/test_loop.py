@@ -306,7 +306,7 @@ def test_the_learning_rate_falls_to_zero_on_a_cosine():
 
 # The command, in processes of its own: 2 + 4 + 3 + 11 steps, checkpoints at phase ends only.
 SETTINGS = (
-    "--width=0.0625", "--batch_size=2", "--completion_steps=6", "--progressive_steps=2",
+    "--width=0.015625", "--batch_size=2", "--completion_steps=6", "--progressive_steps=2",
     "--discriminator_steps=3", "--joint_steps=11", "--optimizer=adam", "--learning_rate=0.001",
     "--save_every=1000", "--log_every=1", "--sample_every=0", "--precision=float32", "--seed=3",
     "--deterministic",
