@@ -3,6 +3,7 @@
 from absl import flags
 
 from glcic import baselines
+from glcic import geometry as geometries
 
 FLAGS = flags.FLAGS
 
@@ -28,7 +29,7 @@ def define():
 
 def geometry():
     """The ``baselines.Geometry`` that the flags describe; masks must be ``center``."""
-    return baselines.geometry(FLAGS.mask_kind, FLAGS.hole_size, FLAGS.overlap)
+    return geometries.geometry(FLAGS.mask_kind, FLAGS.hole_size, FLAGS.overlap)
 
 
 def weights():

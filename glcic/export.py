@@ -16,6 +16,7 @@ from common.training import loop as training
 from flags import export as export_flags
 from flags import training as training_flags
 from glcic import baselines, inference, networks
+from glcic.geometry import geometry as geometry_of
 
 FLAGS = flags.FLAGS
 
@@ -88,7 +89,7 @@ def restore_baseline(run, step=0):
 
     def build(settings):
         names = ("hole_size", "overlap")
-        geometry = baselines.geometry(
+        geometry = geometry_of(
             settings["mask_kind"].split(","), *(int(settings[name]) for name in names)
         )
         return baselines.completion_network(geometry, float(settings["width"])), geometry

@@ -32,6 +32,10 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 """Suffixes, in lower case, of the files that `list_images` takes from a folder or a pattern."""
 
+# Of what is drawn by `common.figures`.
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+ANIMATION_SUFFIXES = (".gif", ".webp")
+
 JPEG_QUALITY = 95
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
 
