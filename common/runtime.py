@@ -189,6 +189,7 @@ def run(main):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     logging.set_verbosity(logging.INFO)
     standard_logging.getLogger("tensorflow").setLevel("WARNING")
+    # What TensorFlow says by a logger of its own is for the user; the rest, by absl's, is not.
     logging.get_absl_handler().addFilter(
         lambda record: record.name == "tensorflow" or "tensorflow" not in record.pathname
     )
