@@ -31,10 +31,9 @@ import pathlib
 
 from absl import flags, logging
 
-from common import classical, figures, runtime
+from common import classical, runtime
 from common.errors import InputError
-from common.evaluation import comparison, tables
-from common.pictures import images as image_files
+from common.evaluation import sources
 from flags import compare as compare_flags
 from flags import data as data_flags
 from flags import masks as mask_flags
@@ -44,8 +43,6 @@ from flags import training as training_flags
 FLAGS = flags.FLAGS
 
 PROGRESS_FROM = 8  # images
-LABEL_LENGTH = 24  # of a row of the figure, in characters
-PAPER_MEASURES = ("psnr", "ssim")  # have a table of their own
 
 
 def parse_methods(values):
@@ -58,7 +55,7 @@ def parse_methods(values):
       InputError: an entry of another form, or a name that occurs twice in one value or does not
         suit a table or a file.
     """
-    sources = {}
+    found = {}
     for value in values:
         added = {}
         for entry in filter(None, (part.strip() for part in value.split(","))):
@@ -68,14 +65,14 @@ def parse_methods(values):
                     f"--methods: the name {name!r} holds a slash, starts with a dot or cannot be "
                     "printed; choose another"
                 )
-            if name == comparison.ORIGINAL:
+            if name == sources.ORIGINAL:
                 raise InputError(f"--methods: '{name}' is what images are compared with; rename it")
             if name in added:
                 raise InputError(f"--methods: the name '{name}' is given twice")
             added[name] = source
         # What comes again takes its new place.
-        sources = {name: old for name, old in sources.items() if name not in added} | added
-    return sources
+        found = {name: old for name, old in found.items() if name not in added} | added
+    return found
 
 
 def _name_and_source(entry):
@@ -90,91 +87,6 @@ def _name_and_source(entry):
         return entry.rpartition(":")[2], entry
     folder = pathlib.Path(os.path.abspath(os.path.expanduser(entry)))
     return (folder.parent if folder.name == "saved_model" else folder).name, entry
-
-
-def save_tables(folder, results, reference, seed, images):
-    """Writes all tables.
-
-    Args:
-      folder: where to.
-      results: ``comparison.Results``.
-      reference: (method, blend) that differences are to.
-      seed: of the bootstrap.
-      images: first images that have a column of their own.
-
-    Returns:
-      The text of summary.md.
-    """
-    scores = results.scores
-    summaries, found = tables.summarize(scores), tables.differences(scores, reference, seed)
-    drawn = {"summary": tables.summary_table(summaries, results.frechet)}
-    texts = {
-        "per_image.csv": tables.scores_csv(scores),
-        "summary.csv": tables.summary_csv(summaries, results.frechet),
-        "differences.csv": tables.differences_csv(found, reference),
-    }
-    drawn["differences"] = tables.differences_table(found, reference, summaries)
-    for measure in PAPER_MEASURES:
-        name = f"table_{measure}"
-        drawn[name] = tables.measure_table(measure, scores, found, reference, images)
-        texts[f"{name}.csv"] = tables.measure_csv(measure, scores, found, images)
-    for name, table in drawn.items():
-        texts[f"{name}.md"], texts[f"{name}.tex"] = tables.markdown(table), tables.latex(table)
-    for name, text in texts.items():
-        _write(folder / name, text)
-    return texts["summary.md"]
-
-
-def _write(path, text):
-    # Names of files need not be valid text.
-    image_files.write_bytes_atomically(path, text.encode("utf-8", "surrogateescape"))
-
-
-def save_figure(path, rows, cells, original="first"):
-    """Draws the pictures side by side.
-
-    Args:
-      path: where to; its suffix decides the format.
-      rows: as ``comparison.figure_rows`` yields them.
-      cells: of the comparison.
-      original: "first" or "last", the column of the originals.
-    """
-    fields = [name for name in tables.varied(cells) if name != "holes"]
-    heads = dict.fromkeys(tables.label(cell, fields) for cell in cells)
-    kinds = {cell.holes for cell in cells}
-    columns, pictures, labels = ["Masked", *heads], [], []
-    at = 0 if original == "first" else len(columns)
-    columns.insert(at, "Original")
-    for kind, name, image, masked, completions in rows:
-        row = [masked, *completions]
-        row.insert(at, image)
-        pictures.append(row)
-        labels.append(kind if len(kinds) > 1 else _label(name))
-    figures.save_comparison(path, pictures, columns, labels if any(labels) else None)
-
-
-def _label(name):
-    """A short name as it is, a long one not at all: a row explains itself."""
-    return name if len(name) <= LABEL_LENGTH and name.isprintable() else ""
-
-
-def save_area(path, scores, width):
-    """Draws PSNR against the hole's share of the picture, and writes the points beside it.
-
-    Args:
-      path: of the figure; its suffix decides the format.
-      scores: {cell: list of scores}.
-      width: of a bin, in 0..1.
-    """
-    rows = tables.by_area(scores, width)
-    _write(path.with_suffix(".csv"), tables.area_csv(rows))
-    fields, series = tables.varied(scores), {}
-    for cell, _, _, _, missing, mean, _ in rows:
-        xs, ys = series.setdefault(tables.label(cell, fields), ([], []))
-        xs.append(100 * missing)
-        ys.append(mean)
-    if series:
-        figures.save_curves(path, series, "missing (% of the picture)", "PSNR (dB)")
 
 
 def prepare_output(folder):
@@ -198,30 +110,33 @@ def define_flags():
 
 
 def _pictures():
-    pictures = comparison.open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+    pictures = sources.open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     if FLAGS.limit:
         pictures = pictures.first(FLAGS.limit)
     return pictures.squares(FLAGS.image_size) if FLAGS.image_size else pictures
 
 
-def _methods():
-    bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
-    precision = "bfloat16" if bfloat16 else "float32"
-    sources = parse_methods(FLAGS.methods)
-    return [comparison.open_method(name, source, precision) for name, source in sources.items()]
-
-
 def main():
     """Compares and writes the tables and the figures."""
     training_flags.required("methods", "dataset", "output")
-    blends = compare_flags.blends()
-    methods, pictures = _methods(), _pictures()
-    reference = compare_flags.reference([method.name for method in methods]), blends[0]
-    holes = {
-        "+".join(kinds): mask_flags.holes(kinds, FLAGS.seed) for kinds in compare_flags.kinds()
-    }
+    blends, kinds = compare_flags.blends(), compare_flags.kinds()
+    chosen = parse_methods(FLAGS.methods)
+    reference = compare_flags.reference(list(chosen)), blends[0]
+    mask_flags.check()
+    data_flags.check()
+    for name, source in chosen.items():
+        sources.find_method(name, source)
+    pictures = _pictures()
     folder = pathlib.Path(FLAGS.output)
     prepare_output(folder)
+
+    runtime.import_tensorflow()
+    from common.evaluation import comparison, reports
+
+    bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
+    precision = "bfloat16" if bfloat16 else "float32"
+    methods = [sources.open_method(name, source, precision) for name, source in chosen.items()]
+    holes = {"+".join(each): mask_flags.holes(each, FLAGS.seed) for each in kinds}
     # A bar that is full at once is noise.
     progress = runtime.progress_bar if len(pictures.names) > PROGRESS_FROM else None
     options = comparison.Options(
@@ -233,14 +148,14 @@ def main():
         progress=progress,
     )
     results = comparison.compare(methods, holes, pictures, folder / "cache", options)
-    print(save_tables(folder, results, reference, FLAGS.seed, FLAGS.table_images))
+    print(reports.save_tables(folder, results, reference, FLAGS.seed, FLAGS.table_images))
     at = functools.partial(pathlib.Path, folder)
     if FLAGS.figure_images:
         rows = comparison.figure_rows(results, pictures, holes, FLAGS.figure_images)
         path = at(f"comparison.{FLAGS.figure_format}")
-        save_figure(path, rows, list(results.scores), FLAGS.original)
+        reports.save_figure(path, rows, list(results.scores), FLAGS.original)
     if FLAGS.area_bin:
-        save_area(at(f"area.{FLAGS.figure_format}"), results.scores, FLAGS.area_bin)
+        reports.save_area(at(f"area.{FLAGS.figure_format}"), results.scores, FLAGS.area_bin)
     logging.info("tables and figures: %s", FLAGS.output)
 
 

@@ -25,10 +25,13 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator
 
 from common.errors import InputError
-from common.pictures.images import resize, to_uint8, write_bytes_atomically
-
-FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
-ANIMATION_SUFFIXES = (".gif", ".webp")
+from common.pictures.images import (
+    ANIMATION_SUFFIXES,
+    FIGURE_SUFFIXES,
+    resize,
+    to_uint8,
+    write_bytes_atomically,
+)
 
 # Writing a .pdf, it tells of every table of a font.
 logging.getLogger("fontTools").setLevel(logging.WARNING)

@@ -1,13 +1,16 @@
-"""What a command settles before it starts: precision, XLA, seeds, and how errors are shown."""
+"""What a command settles before it starts: precision, XLA, seeds, and how errors are shown.
+
+TensorFlow takes seconds to import. A command therefore checks its flags and files first, calls
+``import_tensorflow``, and only then imports the modules that do its work.
+"""
 
 import contextlib
+import logging as standard_logging
 import os
 import signal
 import sys
 import threading
 
-import keras
-import tensorflow as tf
 from absl import app, flags, logging
 
 from common.errors import InputError, reason
@@ -17,6 +20,24 @@ SWITCH = ("auto", "on", "off")
 
 # Instruction sets that multiply bfloat16 natively, as /proc/cpuinfo names them.
 _CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+
+
+def import_tensorflow():
+    """Imports TensorFlow without the lines that it prints then, whatever its log level.
+
+    Returns:
+      The module.
+    """
+    if "tensorflow" not in sys.modules:
+        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            os.close(nowhere)
+    return sys.modules["tensorflow"]
 
 
 def _cpu_flags():
@@ -37,6 +58,7 @@ def choose_precision(choice="auto"):
     Returns:
       A Keras dtype policy, "float32" or "mixed_bfloat16". Says on the log what and why.
     """
+    tf = import_tensorflow()
     if choice != "auto":
         policy, why = {"bfloat16": "mixed_bfloat16"}.get(choice, choice), "as asked"
     elif gpus := tf.config.list_physical_devices("GPU"):
@@ -58,6 +80,7 @@ def choose_xla(choice="auto"):
 
     XLA's CPU code for these networks is half as fast as the oneDNN kernels.
     """
+    tf = import_tensorflow()
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     compile_it = {"on": True, "off": False}.get(choice, on_gpu)
     why = "as asked" if choice != "auto" else "GPU" if on_gpu else "CPU: oneDNN is faster"
@@ -67,6 +90,9 @@ def choose_xla(choice="auto"):
 
 def seed_everything(seed, deterministic=False):
     """Seeds Python, NumPy and Keras; ``deterministic`` also forbids racing kernels."""
+    tf = import_tensorflow()
+    import keras
+
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -83,6 +109,9 @@ def progress_bar(total, unit, **options):
     Returns:
       Its ``update``: a function of how many are done and, optionally, [(name, value)] to show.
     """
+    import_tensorflow()
+    import keras
+
     bar = keras.utils.Progbar(total, unit_name=unit, **options)
 
     def update(*arguments):
@@ -121,8 +150,10 @@ def _one_line(error):
     return reason(error).rpartition("InputError: ")[2]
 
 
-def _is_input_error(error):
-    return isinstance(error, tf.errors.OpError) and "InputError: " in str(error)
+def _op_error():
+    """TensorFlow's errors, to catch; none as long as it is not there."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow.errors.OpError if tensorflow else ()
 
 
 def run(main):
@@ -145,10 +176,10 @@ def run(main):
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             _fail(f"{name}{error.strerror or error}")
-        except tf.errors.OpError as error:
-            if isinstance(error, tf.errors.ResourceExhaustedError):
+        except _op_error() as error:
+            if isinstance(error, import_tensorflow().errors.ResourceExhaustedError):
                 _fail(f"out of memory or disk space: {_one_line(error)}; free some or lower sizes")
-            if not _is_input_error(error):
+            if "InputError: " not in str(error):
                 raise
             _fail(_one_line(error))
 
@@ -157,8 +188,11 @@ def run(main):
         for flag in defined if module.startswith("flags.") else ():
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     logging.set_verbosity(logging.INFO)
-    tf.get_logger().setLevel("WARNING")
-    logging.get_absl_handler().addFilter(lambda record: "tensorflow" not in record.pathname)
+    standard_logging.getLogger("tensorflow").setLevel("WARNING")
+    # What TensorFlow says by a logger of its own is for the user; the rest, by absl's, is not.
+    logging.get_absl_handler().addFilter(
+        lambda record: record.name == "tensorflow" or "tensorflow" not in record.pathname
+    )
     try:
         app.run(guarded)
     except SystemExit as end:

@@ -2,14 +2,14 @@
 
 from absl import flags
 
-from glcic import baselines
+from glcic import geometry as geometries
 
 FLAGS = flags.FLAGS
 
 
 def define():
     """Defines the flags of this group."""
-    flags.DEFINE_enum("method", "glcic", ["glcic", *baselines.METHODS], "What is trained.")
+    flags.DEFINE_enum("method", "glcic", ["glcic", *geometries.METHODS], "What is trained.")
     flags.DEFINE_integer("baseline_steps", 100_000, "Steps of a baseline.", lower_bound=1)
     flags.DEFINE_integer(
         "overlap", 4, "Baselines: known pixels around the hole that are predicted.", lower_bound=0
@@ -27,12 +27,14 @@ def define():
 
 
 def geometry():
-    """The ``baselines.Geometry`` that the flags describe; masks must be ``center``."""
-    return baselines.geometry(FLAGS.mask_kind, FLAGS.hole_size, FLAGS.overlap)
+    """The ``glcic.geometry.Geometry`` that the flags describe; masks must be ``center``."""
+    return geometries.geometry(FLAGS.mask_kind, FLAGS.hole_size, FLAGS.overlap)
 
 
 def weights():
     """The ``baselines.Weights`` that the flags describe."""
+    from glcic import baselines
+
     return baselines.Weights(
         FLAGS.lambda_rec, FLAGS.lambda_adv, FLAGS.overlap_weight, FLAGS.gan == "minimax"
     )

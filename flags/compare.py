@@ -2,9 +2,10 @@
 
 from absl import flags
 
-from common import classical, figures
+from common import classical
 from common.completion import blending
 from common.errors import InputError
+from common.pictures import images as image_files
 
 FLAGS = flags.FLAGS
 
@@ -50,7 +51,7 @@ def define():
     flags.DEFINE_integer(
         "figure_images", 6, "First images in the figure, of each kind; 0: no figure.", lower_bound=0
     )
-    formats = [suffix[1:] for suffix in figures.FIGURE_SUFFIXES]
+    formats = [suffix[1:] for suffix in image_files.FIGURE_SUFFIXES]
     flags.DEFINE_enum("figure_format", "png", formats, "Of the figures; text stays text in two.")
     flags.DEFINE_enum(
         "original", "first", ["first", "last"], "Column of the originals in the figure."

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from common.completion import blending, models, windows
+from common.completion import blending, windows
 from common.completion import files as completion_files
 from common.errors import InputError
 from flags import masks as mask_flags
@@ -78,5 +78,7 @@ def outputs(found, protected, endings=()):
 
 def completer():
     """The ``common.completion.windows.Completer`` that the flags describe."""
+    from common.completion import models
+
     model = models.load_model(FLAGS.model, FLAGS.precision)
     return windows.Completer(model, max_side=FLAGS.max_side)

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from common.pictures import datasets
+from common.pictures import preparation as preparations
 
 FLAGS = flags.FLAGS
 
@@ -30,8 +30,17 @@ def define_preparation():
     flags.DEFINE_bool("flip", False, "Mirror every other training image, at random.")
 
 
+def check():
+    """Refuses a ``--dataset`` that is not there, before TensorFlow is imported.
+
+    Raises:
+      InputError: no such folder, no image in it, or no such tfds data set.
+    """
+    preparations.check_dataset(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+
+
 def preparation(size):
     """The ``Preparation`` that the flags describe, for squares of ``size`` pixels."""
-    return datasets.Preparation(
+    return preparations.Preparation(
         size, FLAGS.resize_min, FLAGS.resize_max, crop=FLAGS.crop, flip=FLAGS.flip
     )

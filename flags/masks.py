@@ -3,7 +3,7 @@
 from absl import flags
 
 from common.errors import InputError
-from common.pictures import masks
+from common.pictures import mask_spec
 
 FLAGS = flags.FLAGS
 
@@ -15,11 +15,11 @@ def define(kind="center", more=()):
       kind: default of ``--mask_kind``.
       more: kinds that the command itself knows.
     """
-    default = masks.MaskSpec()
+    default, kinds = mask_spec.MaskSpec(), (*mask_spec.KINDS, *more)
     flags.DEFINE_list(
         "mask_kind",
         kind,
-        f"Kinds of holes; of several, each image draws one: {', '.join((*masks.KINDS, *more))}.",
+        f"Kinds of holes; of several, each image draws one: {', '.join(kinds)}.",
     )
     flags.DEFINE_string("mask", None, "Mask file, folder or glob, white = missing.")
     whole = {"lower_bound": 1}
@@ -47,7 +47,18 @@ def spec(height, width):
       InputError: contradictory flags, or mask files that cannot be read.
     """
     _check_source()
-    return masks.spec_from_source(FLAGS.mask_kind, FLAGS.mask, height, width, **_settings())
+    return mask_spec.spec_from_source(FLAGS.mask_kind, FLAGS.mask, height, width, **_settings())
+
+
+def check():
+    """Refuses what ``holes`` would, but for the contents of mask files, before TensorFlow is there.
+
+    Raises:
+      InputError: contradictory flags, or no mask file.
+    """
+    _check_source()
+    found = mask_spec.mask_files(FLAGS.mask) if FLAGS.mask else None
+    mask_spec.MaskSpec(tuple(FLAGS.mask_kind), bank=found, **_settings())
 
 
 def holes(kinds, seed):
@@ -56,6 +67,8 @@ def holes(kinds, seed):
     Raises:
       InputError: contradictory flags, or mask files that cannot be read.
     """
+    from common.pictures import masks
+
     _check_source()
     return masks.Holes(kinds, FLAGS.mask, seed, **_settings())
 

@@ -5,25 +5,25 @@ The defaults are the command's own: fast. ``flags/papers`` holds those of the pa
 
 from absl import flags
 
-from common import figures
 from common.errors import InputError
+from common.pictures import images as image_files
 from flags import runtime as runtime_flags
-from wgan_inpaint.search import completing, latent_search
+from wgan_inpaint.search import settings as search_settings
 
 FLAGS = flags.FLAGS
 
 LOWRES = "lowres"  # the kind of mask that is none
-ANIMATIONS = tuple(suffix[1:] for suffix in figures.ANIMATION_SUFFIXES)
+ANIMATIONS = tuple(suffix[1:] for suffix in image_files.ANIMATION_SUFFIXES)
 
 
 def define():
-    """Defines the flags of ``latent_search.Settings``; ``--seed`` too if no group has it yet."""
-    default = latent_search.FAST
+    """Defines the flags of ``search_settings.Settings``; ``--seed`` too if no group has it yet."""
+    default = search_settings.FAST
     flags.DEFINE_integer("iterations", default.iterations, "Of the optimizer.", lower_bound=0)
     flags.DEFINE_enum(
         "optimizer",
         default.optimizer,
-        latent_search.OPTIMIZERS,
+        search_settings.OPTIMIZERS,
         "Adam, Nesterov's momentum, Hamiltonian Monte Carlo, or limited-memory BFGS.",
     )
     rate = {"lower_bound": 0.0}
@@ -31,7 +31,7 @@ def define():
     flags.DEFINE_enum(
         "decay",
         default.decay,
-        latent_search.DECAYS,
+        search_settings.DECAYS,
         "adam, momentum: the rate stays, or falls along a cosine to 0 after --iterations.",
     )
     share = {"lower_bound": 0.0, "upper_bound": 1.0}
@@ -51,7 +51,7 @@ def define():
     )
     flags.DEFINE_float("prior_weight", default.prior_weight, "Lambda, of the prior loss.", **rate)
     flags.DEFINE_enum(
-        "context", default.context, latent_search.CONTEXTS, "How known pixels are compared."
+        "context", default.context, search_settings.CONTEXTS, "How known pixels are compared."
     )
     flags.DEFINE_integer(
         "window", default.window, "weighted_l1: side of the neighbourhood (pixels).", lower_bound=1
@@ -66,7 +66,7 @@ def define():
     flags.DEFINE_enum(
         "init",
         "auto",
-        ["auto", *latent_search.INITS],
+        ["auto", *search_settings.INITS],
         "First z: at random, the best of --candidates, or the encoder's guess with the best of "
         "--candidates behind it; auto: encoder if there is one that fits, else ranked.",
     )
@@ -127,7 +127,7 @@ def lowres():
 
 
 def settings(networks_=None, block=0, samples=1):
-    """The ``latent_search.Settings`` that the flags describe.
+    """The ``search_settings.Settings`` that the flags describe.
 
     Args:
       networks_: ``latent_search.Networks``, for ``--init=auto``; None is one without encoder.
@@ -151,11 +151,11 @@ def settings(networks_=None, block=0, samples=1):
     names += ("hmc_step", "hmc_leapfrogs", "hmc_beta", "hmc_anneal", "prior_weight", "context")
     names += ("window", "clip", "candidates", "seed")
     chosen = {name: FLAGS[name].value for name in names}
-    return latent_search.Settings(**chosen, restarts=restarts, init=init, lowres=block)
+    return search_settings.Settings(**chosen, restarts=restarts, init=init, lowres=block)
 
 
 def extras():
-    """The ``completing.Extras`` that the flags describe.
+    """The ``search_settings.Extras`` that the flags describe.
 
     Raises:
       InputError: contradictory flags.
@@ -177,7 +177,7 @@ def extras():
         raise InputError(
             f"--animation={FLAGS.animation}: of what? give --snapshots or --snapshot_every"
         )
-    return completing.Extras(
+    return search_settings.Extras(
         samples=FLAGS.samples,
         history=FLAGS.history,
         snapshots=tuple(sorted(chosen)),

@@ -3,7 +3,7 @@
 from absl import flags
 
 from common.errors import InputError
-from common.training import loop as training
+from common.training import runs
 
 FLAGS = flags.FLAGS
 
@@ -34,7 +34,7 @@ def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
     """Defines the flags of this group; the arguments are defaults."""
     flags.DEFINE_string("run_dir", None, "Folder of the run; an existing one is resumed.")
     flags.DEFINE_integer("batch_size", batch_size, "Images in a step.", lower_bound=1)
-    flags.DEFINE_enum("optimizer", optimizer, training.OPTIMIZERS, "Of every network.")
+    flags.DEFINE_enum("optimizer", optimizer, runs.OPTIMIZERS, "Of every network.")
     flags.DEFINE_float("learning_rate", learning_rate, "Peak learning rate.", lower_bound=0.0)
     flags.DEFINE_float(
         "discriminator_learning_rate",
@@ -54,7 +54,7 @@ def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
 
 def schedule():
     """The ``Schedule`` that the flags describe."""
-    return training.Schedule(
+    return runs.Schedule(
         FLAGS.log_every, FLAGS.save_every, FLAGS.sample_every, FLAGS.keep_checkpoints
     )
 

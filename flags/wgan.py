@@ -2,16 +2,16 @@
 
 from absl import flags, logging
 
-from wgan_inpaint import adversarial, networks
+from wgan_inpaint import settings
 
 FLAGS = flags.FLAGS
 
 
 def define_network():
     """Defines the flags that choose the networks."""
-    flags.DEFINE_enum("architecture", "dcgan", networks.KINDS, "Of generator and critic.")
+    flags.DEFINE_enum("architecture", "dcgan", settings.KINDS, "Of generator and critic.")
     flags.DEFINE_enum(
-        "image_size", "64", [str(size) for size in networks.SIZES], "Side of the pictures (pixels)."
+        "image_size", "64", [str(size) for size in settings.SIZES], "Side of the pictures (pixels)."
     )
     flags.DEFINE_integer(
         "width",
@@ -21,15 +21,15 @@ def define_network():
     )
     flags.DEFINE_integer("latent", 100, "Length of z.", lower_bound=1)
     flags.DEFINE_enum(
-        "generator_norm", "batch", networks.NORMS, "dcgan: normalization of the generator."
+        "generator_norm", "batch", settings.NORMS, "dcgan: normalization of the generator."
     )
-    flags.DEFINE_enum("critic_norm", "batch", networks.NORMS, "dcgan: normalization of the critic.")
+    flags.DEFINE_enum("critic_norm", "batch", settings.NORMS, "dcgan: normalization of the critic.")
 
 
 def define_adversarial():
     """Defines the flags of the training of generator, critic and encoder."""
     flags.DEFINE_enum(
-        "objective", "wgan", adversarial.OBJECTIVES, "What generator and critic play for."
+        "objective", "wgan", settings.OBJECTIVES, "What generator and critic play for."
     )
     flags.DEFINE_integer("generator_steps", 100_000, "Updates of the generator.", lower_bound=0)
     flags.DEFINE_integer(
@@ -96,8 +96,8 @@ def define_starts():
 
 
 def architecture():
-    """The ``networks.Architecture`` that the flags describe."""
-    return networks.Architecture(
+    """The ``settings.Architecture`` that the flags describe."""
+    return settings.Architecture(
         kind=FLAGS.architecture,
         size=int(FLAGS.image_size),
         width=FLAGS.width,
@@ -109,6 +109,8 @@ def architecture():
 
 def objective():
     """The ``adversarial.Objective`` that the flags describe."""
+    from wgan_inpaint import adversarial
+
     batch_norm = FLAGS.architecture == "dcgan" and FLAGS.critic_norm == "batch"
     if FLAGS.objective == "wgan_gp" and batch_norm:
         logging.warning(

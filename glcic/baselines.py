@@ -37,79 +37,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.errors import InputError
 from common.pictures import cropping, masks
 from common.training import layers, losses
 from common.training import loop as training
 from glcic import inference, phases
+from glcic.geometry import CONTENT, DECODER, METHODS, SIZE, Geometry  # noqa: F401
 
-METHODS = ("context_encoder", "autoencoder")
 METRICS = ("loss", "reconstruction", "gan", "discriminator")
 
-SIZE = 128  # side of the pictures ([1] Figure 9)
-CONTENT = 64  # side of what the discriminator sees
 KERNEL = 4  # of every layer
 # [1] Figure 9(a); every convolution has stride 2, the transposed ones too.
 ENCODER = (64, 64, 128, 256, 512)
 BOTTLENECK = 4000
-DECODER = (512, 256, 128, 64, 3)  # the first one's map is ``Geometry.start`` pixels wide
 DISCRIMINATOR = (64, 128, 256, 512)
 LEAK = 0.2  # of LeakyReLU
 STDDEV = 0.02  # of the initial weights
 # The authors' code fills the hole with it.
 FILL = (117 / 255, 104 / 255, 123 / 255)
 
-_GROWTH = 2 ** (len(DECODER) - 1)  # of the decoder's first map
 _SHRUNK = SIZE // 2 ** len(ENCODER)  # side of the encoder's last map
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """Where the hole is and what is predicted, around the middle of a 128 px picture.
-
-    Attributes:
-      hole: side of the missing square in pixels, even.
-      overlap: width of the known band around it that is predicted too.
-    """
-
-    hole: int = CONTENT
-    overlap: int = 4
-
-    def __post_init__(self):
-        if self.hole % 2 or not CONTENT <= self.window <= SIZE or self.hole < 2:
-            raise InputError(
-                f"--hole_size={self.hole} and --overlap={self.overlap}: the hole must be even, and "
-                f"with the overlap on both sides {CONTENT} to {SIZE} pixels wide"
-            )
-
-    @property
-    def window(self):
-        """Side of the predicted square."""
-        return self.hole + 2 * self.overlap
-
-    @property
-    def start(self):
-        """Side of the decoder's first map: 4 for a window of 64 px ([1])."""
-        return -(-self.window // _GROWTH)
-
-    @property
-    def holes(self):
-        """The hole as a ``common.pictures.masks.MaskSpec``."""
-        return masks.MaskSpec(kinds=("center",), hole_size=self.hole)
-
-
-def geometry(mask_kind, hole_size, overlap):
-    """The ``Geometry`` of ``--mask_kind``, ``--hole_size`` (0: 64) and ``--overlap``.
-
-    Raises:
-      InputError: another hole than the centre square, or lengths that do not fit.
-    """
-    if list(mask_kind) != ["center"]:
-        raise InputError(
-            f"--mask_kind={','.join(mask_kind)}: the baselines complete the middle alone; give "
-            "--mask_kind=center, or one of their flagfiles (flags/papers/pathak2016.flags)"
-        )
-    return Geometry(hole_size or CONTENT, overlap)
 
 
 @dataclasses.dataclass(frozen=True)

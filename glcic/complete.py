@@ -15,6 +15,7 @@ from absl import flags
 
 from common import runtime
 from common.completion import files as completion_files
+from common.completion import model_folders
 from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
@@ -42,6 +43,9 @@ def main():
     pictures = completion_flags.pictures(SAMPLE)
     masks = completion_flags.masks_of(pictures)
     outputs = completion_flags.outputs(pictures, masks.paths)
+    model_folders.find_model(FLAGS.model)
+
+    runtime.import_tensorflow()
     done = completion_files.complete_files(
         pictures, masks, outputs, completion_flags.completer(), FLAGS.blend
     )

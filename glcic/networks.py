@@ -8,102 +8,17 @@ Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1
 A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
 """
 
-import dataclasses
-from typing import NamedTuple
-
 import keras
 import tensorflow as tf
 
 from common.training import layers
-
-
-class Conv(NamedTuple):
-    """One row of a table; stride 1/2 is a transposed convolution that doubles the size."""
-
-    kernel: int
-    dilation: int
-    stride: float
-    outputs: int
-
-
-# [1] Table 1: "conv.", "dilated conv.", "deconv." and "output" rows.
-IIZUKA2017_COMPLETION = (
-    Conv(5, 1, 1, 64),
-    Conv(3, 1, 2, 128),
-    Conv(3, 1, 1, 128),
-    Conv(3, 1, 2, 256),
-    Conv(3, 1, 1, 256),
-    Conv(3, 1, 1, 256),
-    Conv(3, 2, 1, 256),
-    Conv(3, 4, 1, 256),
-    Conv(3, 8, 1, 256),
-    Conv(3, 16, 1, 256),
-    Conv(3, 1, 1, 256),
-    Conv(3, 1, 1, 256),
-    Conv(4, 1, 1 / 2, 128),
-    Conv(3, 1, 1, 128),
-    Conv(4, 1, 1 / 2, 64),
-    Conv(3, 1, 1, 32),
-    Conv(3, 1, 1, 3),
+from glcic.architectures import (  # noqa: F401  the tables, too, are found here
+    ARCHITECTURES,
+    IIZUKA2017_COMPLETION,
+    WANG2020_COMPLETION,
+    Architecture,
+    Conv,
 )
-# [2] Section 2.2: the same with three dilated convolutions. Their rates are not given; a
-# quarter of 128 px is 32 px wide, on which a rate of 16 would mostly see padding.
-WANG2020_COMPLETION = tuple(row for row in IIZUKA2017_COMPLETION if row.dilation != 16)
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """What a paper fixes: tables, sizes in pixels, and the last activation.
-
-    Attributes:
-      completion: rows of the completion network.
-      output: its last activation, "sigmoid" or "tanh".
-      image_size: side of the training images and of the global discriminator's input.
-      patch_size: side of the local discriminator's input.
-      global_outputs: channels of the global discriminator's 5x5 stride-2 convolutions.
-      local_outputs: the same for the local one.
-      features: length of the vector that each discriminator contributes.
-    """
-
-    completion: tuple
-    output: str
-    image_size: int
-    patch_size: int
-    global_outputs: tuple
-    local_outputs: tuple
-    features: int = 1024
-
-
-ARCHITECTURES = {
-    # [1] Table 2: 256 px images, 128 px patches.
-    "iizuka2017": Architecture(
-        completion=IIZUKA2017_COMPLETION,
-        output="sigmoid",
-        image_size=256,
-        patch_size=128,
-        global_outputs=(64, 128, 256, 512, 512, 512),
-        local_outputs=(64, 128, 256, 512, 512),
-    ),
-    # [1]'s CelebA model has the same layers at the size of the aligned faces (178x218): 160 px
-    # images and 96 px patches, and one global convolution fewer, as ports of it have.
-    "iizuka2017_celeba": Architecture(
-        completion=IIZUKA2017_COMPLETION,
-        output="sigmoid",
-        image_size=160,
-        patch_size=96,
-        global_outputs=(64, 128, 256, 512, 512),
-        local_outputs=(64, 128, 256, 512, 512),
-    ),
-    # [2] Sections 2.2, 2.3 and 4.1: 128 px images, 64 px patches, five and four convolutions.
-    "wang2020": Architecture(
-        completion=WANG2020_COMPLETION,
-        output="tanh",
-        image_size=128,
-        patch_size=64,
-        global_outputs=(64, 128, 256, 512, 512),
-        local_outputs=(64, 128, 256, 512),
-    ),
-}
 
 # Both completion networks halve the size twice: sizes must be multiples of this, in pixels.
 SIZE_MULTIPLE = 4

@@ -12,16 +12,15 @@ import sys
 from absl import flags
 
 from common import runtime
-from common.pictures import datasets
-from common.training import loop as training
-from common.training import vgg19
+from common.training.runs import RunDirectory
 from flags import baselines as baseline_flags
 from flags import data as data_flags
 from flags import glcic as glcic_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import training as training_flags
-from glcic import baselines, export, networks, phases
+from glcic import geometry
+from glcic.architectures import ARCHITECTURES
 
 FLAGS = flags.FLAGS
 
@@ -34,15 +33,18 @@ def define_flags():
     runtime_flags.define_training()
     mask_flags.define("rectangle")
     training_flags.define()
-    glcic_flags.define_network(list(networks.ARCHITECTURES))
+    glcic_flags.define_network(list(ARCHITECTURES))
     glcic_flags.define_phases()
     baseline_flags.define()
 
 
-def build_trainer(policy):
+def build_trainer(mask_spec, policy):
     """GLCIC's networks, losses and optimizers that the flags describe."""
-    architecture = networks.ARCHITECTURES[FLAGS.architecture]
-    mask_spec = mask_flags.spec(architecture.image_size, architecture.image_size)
+    from common.training import loop as training
+    from common.training import vgg19
+    from glcic import networks, phases
+
+    architecture = ARCHITECTURES[FLAGS.architecture]
     trainer = phases.Trainer(
         networks.completion_network(architecture, FLAGS.width, policy),
         networks.discriminator(architecture, FLAGS.width, policy),
@@ -71,14 +73,16 @@ def build_trainer(policy):
     return trainer
 
 
-def build_baseline(policy):
+def build_baseline(geometry_, policy):
     """The same of a baseline."""
-    geometry = baseline_flags.geometry()
+    from common.training import loop as training
+    from glcic import baselines
+
     adversarial = FLAGS.method == "context_encoder"
     trainer = baselines.Trainer(
-        baselines.completion_network(geometry, FLAGS.width, policy),
+        baselines.completion_network(geometry_, FLAGS.width, policy),
         baselines.discriminator(FLAGS.width, policy) if adversarial else None,
-        geometry,
+        geometry_,
         baseline_flags.weights(),
         FLAGS.seed,
     )
@@ -101,6 +105,8 @@ def build_baseline(policy):
 
 def plan(trainer, batches):
     """The segments of the run; ``batches`` is from (batch size, first image) to a dataset."""
+    from glcic import baselines, phases
+
     if FLAGS.method != "glcic":
         return baselines.segments(FLAGS.method, batches, FLAGS.baseline_steps, FLAGS.batch_size)
     return phases.segments(
@@ -115,22 +121,35 @@ def plan(trainer, batches):
 
 def save(trainer, path):
     """Exports the trained network."""
+    from glcic import exporting
+
     if FLAGS.method == "glcic":
-        export.save(trainer.completion, FLAGS.architecture, path)
+        exporting.save(trainer.completion, FLAGS.architecture, path)
     else:
-        export.save_baseline(trainer.completion, FLAGS.method, trainer.geometry, path)
+        exporting.save_baseline(trainer.completion, FLAGS.method, trainer.geometry, path)
 
 
 def main():
     """Trains, then exports the SavedModel."""
     training_flags.required("dataset", "run_dir")
-    policy, jit_compile = runtime_flags.settle()
     glcic = FLAGS.method == "glcic"
-    size = networks.ARCHITECTURES[FLAGS.architecture].image_size if glcic else baselines.SIZE
+    size = ARCHITECTURES[FLAGS.architecture].image_size if glcic else geometry.SIZE
     prepare = data_flags.preparation(size)
-    trainer = build_trainer(policy) if glcic else build_baseline(policy)
+    holes = mask_flags.spec(size, size) if glcic else baseline_flags.geometry()
     groups = training_flags.GROUPS if glcic else (*training_flags.GROUPS, "flags.baselines")
     settings = training_flags.resolved(groups)
+    run = RunDirectory(FLAGS.run_dir)
+    if not FLAGS.dry_run:
+        data_flags.check()
+        run.check_flags(settings, training_flags.FREE)
+
+    runtime.import_tensorflow()
+    from common.pictures import datasets
+    from common.training import loop as training
+    from glcic import phases
+
+    policy, jit_compile = runtime_flags.settle()
+    trainer = (build_trainer if glcic else build_baseline)(holes, policy)
     if FLAGS.dry_run:
         print(settings + phases.describe(trainer))
         return
@@ -141,7 +160,6 @@ def main():
         )
 
     first_images = next(iter(batches(phases.SAMPLES, 0).as_numpy_iterator()))
-    run = training.RunDirectory(FLAGS.run_dir)
     run.settle_flags(settings, free=training_flags.FREE)
     if glcic and not run.has_checkpoint():  # a checkpoint brings its own
         trainer.set_mean_color(

@@ -24,8 +24,8 @@ from common.training import layers, losses
 from common.training import loop as training
 from wgan_inpaint import networks
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.settings import OBJECTIVES  # noqa: F401
 
-OBJECTIVES = ("gan", "wgan", "wgan_gp")
 PHASES = ("adversarial", "encoder")
 METRICS = (
     "wasserstein",

@@ -19,10 +19,8 @@ on request, NAME_figure.png, NAME_strip.png or NAME_search.gif (the picture at c
 NAME_sample1.png, ... and NAME_samples.png (different completions, the first with the least loss).
 """
 
-import functools
 import pathlib
 
-import tensorflow as tf
 from absl import flags
 
 from common import runtime
@@ -32,8 +30,7 @@ from flags import completion as completion_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import search as search_flags
-from wgan_inpaint import loading
-from wgan_inpaint.search import completing, latent_search
+from wgan_inpaint import sources
 
 FLAGS = flags.FLAGS
 
@@ -47,22 +44,26 @@ def define_flags():
     search_flags.define_completion()
 
 
-def sample(size):
-    """The portrait at the generator's own size, as in the papers' figures."""
-    return completion_files.Picture(
-        samples.NAME,
-        functools.partial(samples.portrait, size),
-        pathlib.PurePath(f"{samples.NAME}.png"),
-    )
-
-
 def main():
     """Completes every picture; returns 1 if one of them failed."""
     block, extras = search_flags.lowres(), search_flags.extras()
-    networks_ = loading.load_networks(FLAGS.model)
-    pictures = completion_flags.pictures(sample(networks_.size))
+    search_flags.settings(block=block, samples=extras.samples)  # refuses contradictions
+    sources.find(FLAGS.model)
+    sample = completion_files.Picture(
+        samples.NAME,
+        # The generator's own size, as in the papers' figures; known when the picture is read.
+        lambda: samples.portrait(networks_.size),
+        pathlib.PurePath(f"{samples.NAME}.png"),
+    )
+    pictures = completion_flags.pictures(sample)
     masks = None if block else completion_flags.masks_of(pictures)
     outputs = completion_flags.outputs(pictures, masks.paths if masks else (), extras.endings())
+
+    tf = runtime.import_tensorflow()
+    from wgan_inpaint import loading
+    from wgan_inpaint.search import completing, latent_search
+
+    networks_ = loading.load_networks(FLAGS.model)
     bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
     search = latent_search.LatentSearch(
         networks_,

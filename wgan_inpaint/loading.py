@@ -1,17 +1,14 @@
 """The networks of a trained latent search, from a SavedModel or from a run's checkpoint."""
 
 import dataclasses
-import pathlib
 
 import tensorflow as tf
 
-from common.completion import models
+from common.completion import model_folders
 from common.errors import InputError, reason
-from common.training import loop as training
-from wgan_inpaint import inference, networks, restoring
+from common.training.runs import RunDirectory
+from wgan_inpaint import inference, networks, restoring, sources
 from wgan_inpaint.search import latent_search
-
-METHOD = "wgan_inpaint"
 
 
 def load_networks(source):
@@ -27,11 +24,10 @@ def load_networks(source):
     Raises:
       InputError: nothing is there, or it is the model of another method.
     """
-    folder = pathlib.Path(str(source)).expanduser()
-    run = training.RunDirectory(folder)
-    if run.flags.is_file() and not tf.saved_model.contains_saved_model(str(run.saved_model)):
-        return fold(restoring.restore(run))
-    return _from_saved_model(models.find_model(source))
+    found = sources.find(source)
+    if isinstance(found, RunDirectory):
+        return fold(restoring.restore(found))
+    return _from_saved_model(found)
 
 
 def fold(restored, storage=tf.float32):
@@ -54,12 +50,7 @@ def fold(restored, storage=tf.float32):
 
 
 def _from_saved_model(folder):
-    settings = models.read_settings(folder)
-    if settings.get("method") != METHOD:
-        raise InputError(
-            f"{folder}: a model of the method {settings.get('method', 'unknown')!r}, not of latent "
-            "search; complete with that method's command"
-        )
+    settings = model_folders.read_settings(folder)
     try:
         architecture = networks.Architecture(**settings["architecture"])
         loaded = tf.saved_model.load(str(folder))
@@ -84,7 +75,7 @@ def _from_saved_model(folder):
 def describe(networks_):
     """The settings that ``load_networks`` needs to read a SavedModel, for its JSON file."""
     return {
-        "method": METHOD,
+        "method": sources.METHOD,
         "architecture": dataclasses.asdict(networks_.architecture),
         "objective": networks_.objective,
         "encoder": networks_.encoder is not None,

@@ -14,73 +14,16 @@ that are all alike have 1; those of a collapsed generator have more than real im
     2017. (It takes multi-scale SSIM; our pictures are too small for its five scales.)
 """
 
-import numpy as np
 from absl import flags
 
-from common import figures, runtime
+from common import runtime
 from common.errors import InputError
-from common.evaluation import metrics
-from common.pictures import datasets
-from common.training import loop as training
+from common.training.runs import RunDirectory
 from flags import data as data_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import networks, restoring
-from wgan_inpaint.studies import history
 
 FLAGS = flags.FLAGS
-SEED = 0  # of the latent vectors and of the order of the real images
-_AT_A_TIME = 100
-
-
-def similarity(pictures):
-    """The mean SSIM of the pairs (0, 1), (2, 3), ...
-
-    Args:
-      pictures: float32 [2N, S, S, 3] in [0, 1].
-    """
-    pairs = zip(pictures[::2], pictures[1::2], strict=True)
-    return float(np.mean([metrics.ssim(*pair) for pair in pairs]))
-
-
-def generated(generator, count):
-    """Pictures of ``count`` random z, float32 [count, S, S, 3]."""
-    latent = generator.input_shape[-1]
-    z = networks.random_latents(count, latent, [SEED, 0])
-    parts = [
-        generator(z[n : n + _AT_A_TIME], training=False).numpy()
-        for n in range(0, count, _AT_A_TIME)
-    ]
-    return np.concatenate(parts)
-
-
-def real(dataset, size, count, split="train", data_dir=None):
-    """The middle squares of ``count`` images of a data set, float32 [count, S, S, 3]."""
-    prepare = datasets.Preparation(size, crop="center")
-    batches = datasets.training_batches(
-        dataset, prepare, count, SEED, split=split, data_dir=data_dir
-    )
-    return next(batches.take(1).as_numpy_iterator()).astype(np.float32) / 255
-
-
-def panel(name, run, alike, reference=None):
-    """A run's column of the figure.
-
-    Args:
-      name: its title.
-      run: a ``common.training.RunDirectory``.
-      alike: the similarity of its pictures.
-      reference: None, or the similarity of real images.
-
-    Returns:
-      ``common.figures.Panel``.
-    """
-    past, grid = history.last(run)
-    notes = [f"mean SSIM of pairs of pictures: {alike:.3f}"]
-    if reference is not None:
-        notes.append(f"of pairs of real images: {reference:.3f}")
-    curve = (past.updates, past.values)
-    return figures.Panel(name, tuple(notes), grid, curve, history.ESTIMATES[past.estimate])
 
 
 def parse_runs(items):
@@ -90,7 +33,7 @@ def parse_runs(items):
         name, equals, folder = item.partition("=")
         if not (name and equals and folder):
             raise InputError(f"--runs={item}: need NAME=RUN_DIR")
-        runs.append((name, training.RunDirectory(folder)))
+        runs.append((name, RunDirectory(folder)))
     return runs
 
 
@@ -104,20 +47,30 @@ def main():
     """Draws the figure and prints the similarities."""
     training_flags.required("runs", "output")
     runs = parse_runs(FLAGS.runs)
+    for _, run in runs:
+        run.read_flags()  # refuses what is no run
+    if FLAGS.dataset:
+        data_flags.check()
+
+    runtime.import_tensorflow()
+    from common import figures
+    from wgan_inpaint import restoring
+    from wgan_inpaint.studies import compare_runs, history
+
     restored = [restoring.restore(run) for _, run in runs]
     sizes = {one.architecture.size for one in restored}
     if len(sizes) > 1:
         raise InputError(f"--runs: pictures of {sorted(sizes)} pixels cannot be compared")
     count, reference = 2 * FLAGS.pairs, None
     if FLAGS.dataset:
-        images = real(FLAGS.dataset, sizes.pop(), count, FLAGS.split, FLAGS.data_dir)
-        reference = similarity(images)
+        images = compare_runs.real(FLAGS.dataset, sizes.pop(), count, FLAGS.split, FLAGS.data_dir)
+        reference = compare_runs.similarity(images)
         print(f"real images: mean SSIM of pairs {reference:.3f}")
     panels = []
     for (name, run), one in zip(runs, restored, strict=True):
-        alike = similarity(generated(one.generator, count))
+        alike = compare_runs.similarity(compare_runs.generated(one.generator, count))
         print(f"{name}: mean SSIM of pairs {alike:.3f}")
-        panels.append(panel(name, run, alike, reference))
+        panels.append(compare_runs.panel(name, run, alike, reference))
     figures.save_panels(FLAGS.output, panels, history.UPDATES)
     print(f"figure: {FLAGS.output}")
 

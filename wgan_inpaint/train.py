@@ -11,16 +11,12 @@ import sys
 from absl import flags
 
 from common import runtime
-from common.pictures import datasets
-from common.training import loop as training
+from common.training.runs import RunDirectory
 from flags import data as data_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
 from flags import training as training_flags
 from flags import wgan as wgan_flags
-from wgan_inpaint import adversarial, export, loading, restoring
-from wgan_inpaint.search import latent_search
-from wgan_inpaint.studies import history
 
 FLAGS = flags.FLAGS
 
@@ -37,19 +33,22 @@ def define_flags():
     wgan_flags.define_adversarial()
 
 
-def build_trainer(objective, policy, steps):
+def build_trainer(objective, mask_spec, policy, steps):
     """The networks, losses and optimizers that the flags describe.
 
     Args:
       objective: an ``adversarial.Objective``.
+      mask_spec: ``common.pictures.mask_spec.MaskSpec`` of the encoder's holes.
       policy: Keras dtype policy.
       steps: of the adversarial phase, for the decay of the learning rate.
     """
-    size = int(FLAGS.image_size)
+    from common.training import loop as training
+    from wgan_inpaint import adversarial
+
     trainer = adversarial.Trainer(
         wgan_flags.architecture(),
         objective,
-        mask_flags.spec(size, size),
+        mask_spec,
         FLAGS.averaging,
         FLAGS.encoder_context,
         policy,
@@ -78,12 +77,25 @@ def build_trainer(objective, policy, steps):
 def main():
     """Trains, then exports the SavedModel."""
     training_flags.required("dataset", "run_dir")
+    size = int(FLAGS.image_size)
+    prepare, holes = data_flags.preparation(size), mask_flags.spec(size, size)
+    settings = training_flags.resolved(training_flags.GROUPS)
+    run = RunDirectory(FLAGS.run_dir)
+    if not FLAGS.dry_run:
+        data_flags.check()
+        run.check_flags(settings, training_flags.FREE)
+
+    runtime.import_tensorflow()
+    from common.pictures import datasets
+    from common.training import loop as training
+    from wgan_inpaint import adversarial, exporting, loading, restoring
+    from wgan_inpaint.search import latent_search
+    from wgan_inpaint.studies import history
+
     policy, jit_compile = runtime_flags.settle()
-    prepare = data_flags.preparation(int(FLAGS.image_size))
     objective = wgan_flags.objective()
     steps = objective.total_steps(FLAGS.generator_steps)
-    trainer = build_trainer(objective, policy, steps)
-    settings = training_flags.resolved(training_flags.GROUPS)
+    trainer = build_trainer(objective, holes, policy, steps)
     if FLAGS.dry_run:
         print(settings + adversarial.describe(trainer))
         return
@@ -99,7 +111,6 @@ def main():
             FLAGS.data_dir,
         )
 
-    run = training.RunDirectory(FLAGS.run_dir)
     run.settle_flags(settings, free=training_flags.FREE)
     complete = training.fit(
         trainer,
@@ -113,7 +124,7 @@ def main():
     if not complete:
         sys.exit(130)
     networks_ = loading.fold(restoring.restore(run))
-    export.save(networks_, latent_search.fast(networks_), run.saved_model)
+    exporting.save(networks_, latent_search.fast(networks_), run.saved_model)
 
 
 if __name__ == "__main__":

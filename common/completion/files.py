@@ -17,11 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common import figures, runtime
+from common import runtime
 from common.completion import blending
 from common.errors import InputError
-from common.pictures import masks
-from common.pictures.images import list_images, read_image, read_mask, root_of, write_image
+from common.pictures import mask_spec
+from common.pictures.images import (
+    list_images,
+    read_image,
+    read_mask,
+    require_folder,
+    root_of,
+    write_image,
+)
 
 COLUMNS = ("original", "masked", "network output", "blended")
 
@@ -62,12 +69,14 @@ class Output:
 class DrawnMasks:
     """Holes drawn at each picture's own size: a pure function of seed and picture number."""
 
-    spec: masks.MaskSpec
+    spec: mask_spec.MaskSpec
     seed: int
     paths: tuple = ()
 
     def __call__(self, index, height, width):
         """The mask of picture number ``index``, float32 [H, W, 1]."""
+        from common.pictures import masks  # needs TensorFlow
+
         return masks.draw_one(self.spec, height, width, self.seed, index)
 
 
@@ -169,8 +178,10 @@ def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()
       A list of ``Output``, one per picture.
 
     Raises:
-      InputError: a result would overwrite something that is read, or another result.
+      InputError: a result would overwrite something that is read, or another result; or the
+        folder is a file.
     """
+    require_folder(folder)
     outputs = []
     read = {path.resolve() for path in (*protected, *(p.path for p in pictures)) if path}
     writers = {}
@@ -257,5 +268,7 @@ def _complete_one(index, picture, masks_of, output, completer, method):
     blended = blending.blend(image, completed, mask, method)
     write_image(output.image, blended)
     if output.figure:
+        from common import figures
+
         row = [image, figures.show_hole(image, mask), completed, blended]
         figures.save_comparison(output.figure, [row], COLUMNS)

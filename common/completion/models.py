@@ -7,18 +7,13 @@
 """
 
 import dataclasses
-import importlib.util
-import json
-import pathlib
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from common import runtime
+from common.completion.model_folders import find_model, read_settings
 from common.errors import InputError, reason
-
-SHIPPED = "shipped:"
-SETTINGS_FILE = pathlib.PurePath("assets.extra", "inpainting.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,58 +75,6 @@ def _as_function(loaded, signature):
 
     complete.owner = loaded  # the signature alone does not keep its variables alive
     return complete
-
-
-def find_model(source):
-    """The folder of the SavedModel that ``source`` names, as ``load_model`` takes it.
-
-    Raises:
-      InputError: there is none.
-    """
-    source = str(source)
-    if source.startswith(SHIPPED):
-        return _find_shipped(source)
-    folder = pathlib.Path(source).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"{source}: no such folder; give a SavedModel or a run directory")
-    for candidate in (folder, folder / "saved_model"):
-        if tf.saved_model.contains_saved_model(str(candidate)):
-            return candidate
-    raise InputError(f"{source}: neither a SavedModel nor a run directory with a saved_model")
-
-
-def _find_shipped(source):
-    package = source.removeprefix(SHIPPED)
-    # A dotted name would make find_spec import the parent.
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    for place in (spec and spec.submodule_search_locations) or ():
-        folder = pathlib.Path(place, "shipped")
-        if tf.saved_model.contains_saved_model(str(folder)):
-            return folder
-    why = "it comes without a model" if spec else "there is no such package"
-    raise InputError(f"{source}: {why}; give the folder of a SavedModel")
-
-
-def read_settings(folder):
-    """What a SavedModel was made for: see ``Model.settings``.
-
-    Raises:
-      InputError: the file is broken.
-    """
-    path = folder / SETTINGS_FILE
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{path}: holds no JSON object; write one, or remove the file")
-    for key in ("hole_size", "image_size"):
-        value = settings.get(key, 1)
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{path}: {key} is {value!r}, not a positive number of pixels")
-    return settings
 
 
 def _choose_signature(folder, signatures, precision):

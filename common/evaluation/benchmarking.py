@@ -1,12 +1,13 @@
 """Timing compiled graphs, each in a process of its own, so that its memory is its own."""
 
+import importlib
 import multiprocessing
 import platform
 import resource
 import statistics
 import time
 
-import tensorflow as tf
+from common import runtime
 
 
 def timed(call, repeats=5, warm_up=2):
@@ -29,13 +30,16 @@ def timed(call, repeats=5, warm_up=2):
 
 def peak_mib():
     """Most memory that this process has held so far, in MiB: the GPU's, or resident memory."""
+    tf = runtime.import_tensorflow()
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def _child(pipe, function, arguments):
+def _child(pipe, module, name, arguments):
     try:
+        runtime.import_tensorflow()
+        function = getattr(importlib.import_module(module), name)
         pipe.send((function(*arguments), peak_mib()))
     except Exception as error:  # whatever it is, the parent shows it in the table
         pipe.send((None, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
@@ -48,8 +52,10 @@ def in_own_process(function, *arguments):
       (its result, that process's ``peak_mib``); (None, the error in one line) if it failed.
     """
     here, there = multiprocessing.Pipe()
+    # By its name: unpickled, it would import TensorFlow, with all that this prints.
+    place = function.__module__, function.__qualname__
     process = multiprocessing.get_context("spawn").Process(
-        target=_child, args=(there, function, arguments)
+        target=_child, args=(there, *place, arguments)
     )
     process.start()
     there.close()
@@ -68,6 +74,7 @@ def print_row(*cells):
 
 def print_head(what):
     """Prints what is measured, on which machine, and the head of ``print_measured``'s table."""
+    tf = runtime.import_tensorflow()
     devices = tf.config.list_physical_devices("GPU") or [platform.processor() or "CPU"]
     print(f"{what} on {devices[0]}, TensorFlow {tf.__version__}\n")
     print_row("what", "precision", "XLA", "seconds", "images/s", "peak MiB")

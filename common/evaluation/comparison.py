@@ -28,16 +28,21 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from common import classical, figures
-from common.completion import blending, models, windows
+from common import figures
+from common.completion import blending
 from common.errors import InputError
 from common.evaluation import metrics, results_cache
-from common.pictures import datasets
+from common.evaluation.sources import (  # noqa: F401  the sources, too, are found here
+    ORIGINAL,
+    Method,
+    Pictures,
+    open_method,
+    open_pictures,
+)
 from common.pictures import images as image_files
 
 # A batch holds no more, however many images it may have: 200 MB of float32 RGB.
 MAX_BATCH_PIXELS = 2**24
-ORIGINAL = "original"
 
 
 class Cell(NamedTuple):
@@ -77,57 +82,6 @@ class Results:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
-    """The images of a data set, read one by one.
-
-    Attributes:
-      names: of all of them, in order.
-      read: from the number of the first image to an iterator of float32 [H, W, 3] in [0, 1].
-      settings: JSON values; other images have other ones.
-    """
-
-    names: tuple
-    read: Callable
-    settings: dict = dataclasses.field(default_factory=dict)
-
-    def first(self, limit):
-        """The first ``limit`` of them, or an ``InputError`` if there are fewer."""
-        if limit > len(self.names):
-            raise InputError(f"--limit={limit}: the data set has only {len(self.names)} images")
-        return dataclasses.replace(self, names=self.names[:limit])
-
-    def squares(self, size):
-        """The middle square of each, at this size in pixels."""
-
-        def read(first):
-            return (image_files.center_crop_resize(image, size) for image in self.read(first))
-
-        return Pictures(self.names, read, {**self.settings, "image_size": size})
-
-    def numbered(self, first=0):
-        """Yields (number, name, image) from image ``first`` on."""
-        numbers = range(first, len(self.names))
-        # The numbers come first: where they end, no image is read.
-        for number, image in zip(numbers, self.read(first), strict=False):
-            yield number, self.names[number], image
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """A way to complete images.
-
-    Attributes:
-      name: for tables.
-      settings: JSON values; another method has other ones.
-      load: returns the function (images, masks) -> completed.
-    """
-
-    name: str
-    settings: dict
-    load: Callable
-
-
-@dataclasses.dataclass(frozen=True)
 class Options:
     """What else is asked of a comparison.
 
@@ -163,86 +117,6 @@ class Batch(NamedTuple):
     names: tuple
     images: np.ndarray
     masks: np.ndarray
-
-
-def open_pictures(dataset, split="test", data_dir=None):
-    """Lists a data set.
-
-    Args:
-      dataset: a folder (nested), a file, a glob pattern or the name of a tfds data set. Images of
-        files are named by their path relative to the folder, those of tfds by their number.
-      split: of the tfds data set.
-      data_dir: where tfds keeps its data; None is tfds's default.
-
-    Returns:
-      ``Pictures``, never empty.
-
-    Raises:
-      InputError: there is no image or no such data set; when read, a file that is none.
-    """
-    if not datasets.is_folder(dataset):
-        return _tfds_pictures(dataset, split, data_dir)
-    paths, root = image_files.list_images(dataset), image_files.root_of(dataset)
-
-    def read(first=0):
-        return map(image_files.read_image, paths[first:])
-
-    names = tuple(path.relative_to(root).as_posix() for path in paths)
-    return Pictures(names, read, {"files": results_cache.of_listing(paths, root)})
-
-
-def _tfds_pictures(name, split, data_dir):
-    encoded, decode, count = datasets.tfds_images(name, split, data_dir)
-
-    def read(first=0):
-        for image in encoded.skip(first).map(decode).as_numpy_iterator():
-            rgb = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
-            yield image_files.from_uint8(rgb, np.iinfo(rgb.dtype).max)
-
-    names = tuple(f"{number:06d}" for number in range(count))
-    return Pictures(names, read, {"tfds": [name, split, _tfds_files(name, data_dir)]})
-
-
-def _tfds_files(name, data_dir):
-    import tensorflow_datasets as tfds
-
-    folder = pathlib.Path(tfds.builder(name, data_dir=data_dir or None).data_dir)
-    return results_cache.of_listing(sorted(folder.iterdir()), folder)
-
-
-def open_method(name, source, precision="float32"):
-    """Finds what the user named.
-
-    Args:
-      name: for tables and messages.
-      source: a name of ``common.classical.METHODS``, or as ``models.load_model`` takes it.
-      precision: "float32" or "bfloat16".
-
-    Returns:
-      A ``Method``; its model is read when it is loaded.
-
-    Raises:
-      InputError: there is no such method.
-    """
-    try:
-        if source in classical.METHODS:
-            function = classical.method(source)
-            return Method(name, {"classical": source}, lambda: function)
-        folder = models.find_model(source)
-    except InputError as error:
-        # A plain word may be meant as the name of a classical method.
-        word = source not in classical.METHODS and not set(str(source)) & set("/\\:")
-        names = f", or one of {', '.join(classical.METHODS)}" if word else ""
-        raise InputError(f"--methods: {name}: {error}{names}") from error
-
-    def load():
-        try:
-            return windows.Completer(models.load_model(folder, precision)).batch
-        except InputError as error:
-            raise InputError(f"--methods: {name}: {error}") from error
-
-    settings = {"model": results_cache.of_folder(folder), "precision": precision}
-    return Method(name, settings, load)
 
 
 def batches(pictures, holes, batch_size, first=0):

@@ -5,74 +5,15 @@ uninterrupted one would have seen: the file is drawn by an epoch's permutation
 (``index_shuffle``), the crop by a generator seeded with (seed, n).
 """
 
-import dataclasses
 import functools
 import itertools
-import pathlib
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
-from common.errors import InputError, reason
+from common.errors import InputError
 from common.pictures import images as image_files
-
-
-@dataclasses.dataclass(frozen=True)
-class Preparation:
-    """How a picture becomes a training image, lengths in pixels.
-
-    Attributes:
-      size: side of the square crop.
-      resize_min, resize_max: the shorter side is first resized to a length drawn from this
-        range, both included; 0 takes ``size``. (Iizuka 2017: 256 to 384 before a 256 px crop.)
-      crop: "random" or "center".
-      flip: mirror every other image, at random.
-    """
-
-    size: int
-    resize_min: int = 0
-    resize_max: int = 0
-    crop: str = "random"
-    flip: bool = False
-
-    def __post_init__(self):
-        low, high = self.resize_min or self.size, self.resize_max or self.size
-        if not self.size <= low <= high:
-            raise InputError(
-                f"--resize_min={low} and --resize_max={high}: "
-                f"need image_size ({self.size}) <= resize_min <= resize_max"
-            )
-
-    def __call__(self, image, generator):
-        """Resizes, crops and flips.
-
-        Args:
-          image: uint8 or float32 [H, W, 3].
-          generator: a ``numpy.random.Generator``.
-
-        Returns:
-          [size, size, 3] of the same type.
-        """
-        low, high = self.resize_min or self.size, self.resize_max or self.size
-        shorter = int(generator.integers(low, high + 1))
-        height, width = image.shape[:2]
-        scale = shorter / min(height, width)
-        new = (max(shorter, round(height * scale)), max(shorter, round(width * scale)))
-        if new != (height, width):
-            method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-            image = cv2.resize(image, new[::-1], interpolation=method)
-        room = np.array(new) - self.size
-        top, left = generator.integers(0, room + 1) if self.crop == "random" else room // 2
-        image = image[top : top + self.size, left : left + self.size]
-        if self.flip and generator.integers(2):
-            image = image[:, ::-1]
-        return image
-
-
-def is_folder(dataset):
-    """Whether ``--dataset`` names files here rather than a tfds data set."""
-    return pathlib.Path(dataset).exists() or any(c in dataset for c in "*?[") or dataset[0] in "./~"
+from common.pictures.preparation import Preparation, is_folder, no_tfds  # noqa: F401
 
 
 def tfds_images(name, split, data_dir=None):
@@ -102,10 +43,7 @@ def tfds_images(name, split, data_dir=None):
             split=split, decoders=tfds.decode.PartialDecoding({"image": True}, decoders=decoders)
         ).map(lambda example: example["image"])
     except Exception as error:  # tfds raises whatever the name or the download leads to
-        raise InputError(
-            f"--dataset={name}: no folder here, and no tfds split {split!r} that can be had "
-            f"({reason(error)})"
-        ) from error
+        raise no_tfds(name, split, error) from error
     if not count:
         raise InputError(f"--dataset={name}: its split {split!r} is empty")
     return encoded, builder.info.features["image"].decode_example, count

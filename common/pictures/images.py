@@ -14,6 +14,7 @@ in one `InputError` that names the file.
 Writing is atomic: a reader sees the old file or the whole new one, never a part of it.
 """
 
+import errno
 import glob
 import itertools
 import os
@@ -31,6 +32,10 @@ IMAGE_SUFFIXES = (
     ".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".avif",
 )  # fmt: skip
 """Suffixes, in lower case, of the files that `list_images` takes from a folder or a pattern."""
+
+# Of what is drawn by `common.figures`.
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+ANIMATION_SUFFIXES = (".gif", ".webp")
 
 JPEG_QUALITY = 95
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
@@ -132,6 +137,21 @@ def write_bytes_atomically(path, data):
                 temporary.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def require_folder(path):
+    """Refuses a folder to write in that is a file, or that would lie in one.
+
+    Args:
+        path: of a folder that need not exist.
+
+    Raises:
+        InputError: there is a file.
+    """
+    path = pathlib.Path(path).expanduser()
+    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise InputError(f"{path}: cannot be written: {os.strerror(errno.ENOTDIR)}")
 
 
 def list_images(source):

@@ -4,8 +4,6 @@ Matplotlib brings a portrait of Grace Hopper, an official photograph of the U.S.
 the public domain.
 """
 
-import matplotlib.cbook
-
 from common.pictures.images import read_image, resize
 
 NAME = "grace_hopper"
@@ -27,6 +25,8 @@ def portrait(size):
     Raises:
       InputError: matplotlib came without its sample data, or the size is not positive.
     """
+    import matplotlib.cbook  # for the sample alone
+
     path = matplotlib.cbook.get_sample_data(f"{NAME}.jpg", asfileobj=False)
     image = read_image(path)
     return resize(image[TOP : TOP + SIDE, LEFT : LEFT + SIDE], size, size)

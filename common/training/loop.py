@@ -10,7 +10,6 @@ checkpoint when ``fit`` is called again with the same directory.
 import dataclasses
 import json
 import math
-import pathlib
 import shutil
 import sys
 import time
@@ -22,8 +21,8 @@ import tensorflow as tf
 from absl import logging
 
 from common.errors import InputError, reason
-from common.pictures import images as image_files
 from common.runtime import Interruption, progress_bar
+from common.training.runs import OPTIMIZERS, RunDirectory, Schedule  # noqa: F401
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,19 +41,6 @@ class Segment:
     steps: int
     batches: Callable
     begin: Callable
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How often, in steps, what is written; 0 is never."""
-
-    log_every: int = 50
-    save_every: int = 500
-    sample_every: int = 500
-    keep_checkpoints: int = 3
-
-
-OPTIMIZERS = ("adadelta", "adam", "rmsprop")
 
 
 class TorchRMSprop(keras.optimizers.Optimizer):
@@ -102,93 +88,6 @@ def optimizer(name, learning_rate, beta_1=0.9, beta_2=0.999, decay_steps=0):
     if name == "rmsprop":
         return TorchRMSprop(rate)
     raise InputError(f"--optimizer={name}: choose one of {', '.join(OPTIMIZERS)}")
-
-
-def _parse_flags(text):
-    """{name: value} of a flagfile's lines; ``--name`` and ``--noname`` are "true" and "false"."""
-    pairs = {}
-    for line in text.splitlines():
-        name, equals, value = line.removeprefix("--").partition("=")
-        if not equals:
-            value = "false" if name.startswith("no") else "true"
-            name = name.removeprefix("no") if value == "false" else name
-        pairs[name] = value
-    return pairs
-
-
-class RunDirectory:
-    """Paths of a run, its log and its samples."""
-
-    def __init__(self, path):
-        self.path = pathlib.Path(path)
-        self.flags = self.path / "flags.txt"
-        self.metrics = self.path / "metrics.jsonl"
-        self.samples = self.path / "samples"
-        self.checkpoints = self.path / "checkpoints"
-        self.saved_model = self.path / "saved_model"
-
-    def settle_flags(self, text, free=()):
-        """Writes ``flags.txt``, or compares it with what an earlier start wrote.
-
-        Args:
-          text: one ``--name=value`` a line.
-          free: names that may differ between starts of one run.
-
-        Raises:
-          InputError: the directory belongs to a run with other settings, or cannot be made.
-        """
-
-        def parse(lines):
-            return {k: v for k, v in _parse_flags(lines).items() if k not in free}
-
-        try:
-            self.samples.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--run_dir={self.path}: {error.strerror}") from error
-        if self.flags.exists():
-            old, new = parse(self.flags.read_text()), parse(text)
-            for name in sorted(old.keys() | new.keys()):
-                if old.get(name) != new.get(name):
-                    raise InputError(
-                        f"--run_dir={self.path} was started with --{name}={old.get(name)}, "
-                        f"not {new.get(name)}: repeat that, or take a new --run_dir"
-                    )
-        image_files.write_bytes_atomically(self.flags, text.encode())
-
-    def read_flags(self):
-        """{name: value} of ``flags.txt``; a bool is "true" or "false"."""
-        if not self.flags.is_file():
-            raise InputError(f"{self.path} is no training run: it has no flags.txt")
-        return _parse_flags(self.flags.read_text())
-
-    def checkpoint(self, step=0):
-        """Path of the checkpoint of ``step``, or of the latest one."""
-        state = tf.train.get_checkpoint_state(str(self.checkpoints))
-        paths = list(state.all_model_checkpoint_paths) if state else []
-        if step:
-            paths = [path for path in paths if path.endswith(f"-{step}")]
-        if not paths:
-            wanted = f" of step {step}" if step else ""
-            raise InputError(f"{self.checkpoints}: no checkpoint{wanted}")
-        return paths[-1]
-
-    def has_checkpoint(self):
-        """Whether there is something to go on from."""
-        return tf.train.latest_checkpoint(str(self.checkpoints)) is not None
-
-    def forget_after(self, step):
-        """Drops logged lines after ``step``: the steps that a killed run must repeat."""
-        if not self.metrics.exists():
-            return
-        kept = []
-        for line in self.metrics.read_text().splitlines(keepends=True):
-            try:
-                if json.loads(line)["step"] > step:
-                    break
-            except (ValueError, KeyError):
-                break
-            kept.append(line)
-        image_files.write_bytes_atomically(self.metrics, "".join(kept).encode())
 
 
 class _Supervisor(keras.callbacks.Callback):

@@ -19,6 +19,7 @@ from common.pictures.images import read_image
 from common.serving import export
 from common.training import losses
 from glcic import baselines
+from glcic.geometry import geometry
 from tests import commands
 
 WIDTH = 1 / 32
@@ -408,5 +409,5 @@ def test_train_and_export_an_autoencoder(photos, tmp_path):
 
 def test_other_holes_than_the_centre_are_refused_in_training():
     with pytest.raises(InputError, match="--mask_kind=rectangle: the baselines"):
-        baselines.geometry(["rectangle"], 0, 4)
-    assert baselines.geometry(["center"], 0, 4) == FAIR
+        geometry(["rectangle"], 0, 4)
+    assert geometry(["center"], 0, 4) == FAIR

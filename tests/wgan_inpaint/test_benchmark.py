@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wgan_inpaint import benchmark, inference, networks
+from wgan_inpaint import inference, networks, timing
 from wgan_inpaint.search import latent_search
 
 SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 4))
@@ -12,9 +12,9 @@ SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(
-        benchmark, "ARCHITECTURES", {"classic": SMALL, "packaged": networks.Architecture(width=4)}
+        timing, "ARCHITECTURES", {"classic": SMALL, "packaged": networks.Architecture(width=4)}
     )
-    monkeypatch.setattr(benchmark, "TRAINING_BATCH", 4)
+    monkeypatch.setattr(timing, "TRAINING_BATCH", 4)
 
 
 def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
@@ -32,8 +32,8 @@ def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
 
     monkeypatch.setattr(networks, "generator", build(networks.generator))
     monkeypatch.setattr(networks, "critic", build(networks.critic))
-    loop = benchmark.classic_loop(SMALL)
-    images, holes = benchmark.scene(SMALL, 2)
+    loop = timing.classic_loop(SMALL)
+    images, holes = timing.scene(SMALL, 2)
     folded = [inference.FoldedNetwork(network) for network in built]
     search = latent_search.LatentSearch(
         latent_search.Networks(*folded, None, "wgan", SMALL), latent_search.Settings()
@@ -47,15 +47,15 @@ def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
 
 def test_every_part_is_timed(small):
     for precision in ("float32", "bfloat16"):
-        for optimizer in benchmark.OPTIMIZERS:
-            assert benchmark.search_seconds(precision, "off", "classic", 2, 1, optimizer) > 0
-    assert benchmark.classic_seconds("float32", "off", 2, 1) > 0
-    for critic_steps in benchmark.STEPS.values():
-        assert benchmark.step_seconds("float32", "off", critic_steps, 1) > 0
+        for optimizer in timing.OPTIMIZERS:
+            assert timing.search_seconds(precision, "off", "classic", 2, 1, optimizer) > 0
+    assert timing.classic_seconds("float32", "off", 2, 1) > 0
+    for critic_steps in timing.STEPS.values():
+        assert timing.step_seconds("float32", "off", critic_steps, 1) > 0
 
 
 def test_the_classic_networks_are_those_of_the_figure():
-    generator = networks.generator(benchmark.ARCHITECTURES["classic"])
+    generator = networks.generator(timing.ARCHITECTURES["classic"])
     shapes = [layer.kernel.shape for layer in generator.layers if hasattr(layer, "kernel")]
     assert shapes == [
         (100, 4 * 4 * 512),
@@ -64,7 +64,7 @@ def test_the_classic_networks_are_those_of_the_figure():
         (5, 5, 128, 256),
         (5, 5, 3, 128),
     ]
-    critic = networks.critic(benchmark.ARCHITECTURES["classic"])
+    critic = networks.critic(timing.ARCHITECTURES["classic"])
     flops = 0
     for network, transposed in ((generator, True), (critic, False)):
         for layer in network.layers:

@@ -13,7 +13,7 @@ from common.completion import files as completion_files
 from common.evaluation.metrics import psnr
 from common.pictures.images import read_image, resize, write_image
 from tests import commands
-from wgan_inpaint import export, inference, networks
+from wgan_inpaint import exporting, inference, networks
 from wgan_inpaint.search import completing, latent_search
 
 SHIPPED = commands.ROOT / "wgan_inpaint" / "shipped"
@@ -50,7 +50,7 @@ def tiny():
 def model(tiny, tmp_path_factory):
     """A SavedModel of the tiny networks, and one of another kind beside it."""
     root = tmp_path_factory.mktemp("models")
-    export.save(tiny, latent_search.Settings(iterations=1), root / "tiny")
+    exporting.save(tiny, latent_search.Settings(iterations=1), root / "tiny")
     other = tf.Module()
     other.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32)])
     tf.saved_model.save(other, str(root / "other"), signatures={"serving_default": other.f})

@@ -13,7 +13,7 @@ from common.errors import InputError
 from common.evaluation import comparison
 from common.pictures import cropping
 from common.training import loop as training
-from wgan_inpaint import adversarial, export, inference, loading, networks
+from wgan_inpaint import adversarial, exporting, inference, loading, networks
 from wgan_inpaint.search import latent_search
 
 SETTINGS = latent_search.Settings(iterations=8, init="encoder", restarts=2, candidates=16)
@@ -63,7 +63,7 @@ def saved(tmp_path_factory):
         networks.critic(architecture),
         networks.encoder(architecture),
     )
-    export.save(loading.fold(restored), SETTINGS, path)
+    exporting.save(loading.fold(restored), SETTINGS, path)
     return path
 
 
@@ -122,7 +122,7 @@ def test_the_search_compiles_with_xla_inside_the_export():
     smooth = dataclasses.replace(SETTINGS, optimizer="momentum", context="l2", learning_rate=1e-4)
     nets = tiny_networks()
     both = [
-        export.Completion(nets, smooth, jit_compile).complete(images, holes).numpy()
+        exporting.Completion(nets, smooth, jit_compile).complete(images, holes).numpy()
         for jit_compile in (False, True)
     ]
     np.testing.assert_allclose(*both, atol=1e-3)

@@ -15,7 +15,7 @@ from common.training import loop as training
 from common.training.loop import RunDirectory, Schedule
 from wgan_inpaint import adversarial, networks, promises, restoring
 from wgan_inpaint.networks import Architecture
-from wgan_inpaint.studies import history
+from wgan_inpaint.studies import compare_runs, history
 
 ARCHITECTURE = Architecture(size=32, width=4, latent=6, critic_norm="none")
 FLAGS = (
@@ -174,7 +174,7 @@ def test_similarity_tells_a_collapsed_generator_from_a_diverse_one():
     diverse = rng.random((20, 32, 32, 3), np.float32)
     modes = diverse[rng.integers(0, 2, 20)]
     one = np.repeat(diverse[:1], 20, axis=0)
-    values = [promises.similarity(pictures) for pictures in (diverse, modes, one)]
+    values = [compare_runs.similarity(pictures) for pictures in (diverse, modes, one)]
     assert abs(values[0]) < 0.05
     assert values[0] < values[1] < values[2]
     assert values[2] == pytest.approx(1)
@@ -182,15 +182,15 @@ def test_similarity_tells_a_collapsed_generator_from_a_diverse_one():
 
 def test_generated_pictures_are_those_of_uniform_latents(trained):
     generator = trained[1].average
-    pictures = promises.generated(generator, 150)
-    z = networks.random_latents(150, 6, [promises.SEED, 0])
+    pictures = compare_runs.generated(generator, 150)
+    z = networks.random_latents(150, 6, [compare_runs.SEED, 0])
     np.testing.assert_allclose(pictures, generator(z, training=False), atol=1e-5)
 
 
 def test_runs_are_drawn_side_by_side(trained, trained_gan, tmp_path):
     panels = [
-        promises.panel("GAN", trained_gan, 0.5),
-        promises.panel("WGAN-GP", trained[0], 0.25, reference=0.125),
+        compare_runs.panel("GAN", trained_gan, 0.5),
+        compare_runs.panel("WGAN-GP", trained[0], 0.25, reference=0.125),
     ]
     assert panels[0].notes == ("mean SSIM of pairs of pictures: 0.500",)
     assert panels[1].notes[1] == "of pairs of real images: 0.125"

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from common.pictures import images as image_files
 from common.pictures import masks
-from wgan_inpaint import inference, networks, starts
+from wgan_inpaint import inference, networks
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.studies import compare_starts
 
 ARCHITECTURE = networks.Architecture(size=32, width=4, latent=6)
 
@@ -38,11 +39,11 @@ def test_losses_are_those_after_each_iteration_of_the_best_restart(parts):
     search = latent_search.LatentSearch(parts, settings)
     images, holes = batches(parts)[0]
     seen = []
-    starts.CHUNK, chunk = 3, starts.CHUNK
+    compare_starts.CHUNK, chunk = 3, compare_starts.CHUNK
     try:
-        descent = starts.descend(search, images, holes, seen.append)
+        descent = compare_starts.descend(search, images, holes, seen.append)
     finally:
-        starts.CHUNK = chunk
+        compare_starts.CHUNK = chunk
     assert seen == [3, 6, 7]
     assert descent.losses.shape == (8, 3)
     for count in (0, 4, 7):
@@ -57,16 +58,16 @@ def test_losses_are_those_after_each_iteration_of_the_best_restart(parts):
 
 def test_every_start_is_tried_on_every_image_and_ranked_begins_better_than_random(parts):
     settings = latent_search.Settings(iterations=3, candidates=50)
-    descents = starts.descend_from_all(parts, settings, batches(parts))
+    descents = compare_starts.descend_from_all(parts, settings, batches(parts))
     assert list(descents) == ["random", "ranked", "encoder"]
     assert {descent.losses.shape for descent in descents.values()} == {(4, 4)}
     assert descents["ranked"].losses[0].mean() < descents["random"].losses[0].mean()
-    more = starts.descend_from_all(parts, settings, batches(parts), lbfgs_iterations=2)
+    more = compare_starts.descend_from_all(parts, settings, batches(parts), lbfgs_iterations=2)
     assert list(more)[3:] == ["random, lbfgs", "ranked, lbfgs", "encoder, lbfgs"]
     assert more["encoder, lbfgs"].losses.shape == (3, 4)
     np.testing.assert_array_equal(more["encoder, lbfgs"].losses[0], more["encoder"].losses[0])
     without = latent_search.Networks(parts.generator, parts.critic, None, "wgan", ARCHITECTURE)
-    assert list(starts.descend_from_all(without, settings, batches(parts)[:1])) == [
+    assert list(compare_starts.descend_from_all(without, settings, batches(parts)[:1])) == [
         "random",
         "ranked",
     ]
@@ -75,24 +76,24 @@ def test_every_start_is_tried_on_every_image_and_ranked_begins_better_than_rando
 def descents():
     """Means over two images: 8, 6, 4, 2; 5, 3, 2, 1; 9, 9, 9."""
     return {
-        "random": starts.Descent(np.float32([[9, 7], [7, 5], [4, 4], [1, 3]]), 0.0, 1.0),
-        "ranked": starts.Descent(np.float32([[6, 4], [3, 3], [2, 2], [1, 1]]), 10.0, 1.5),
-        "encoder": starts.Descent(np.full((3, 2), 9, np.float32), 0.0, 1.0),
+        "random": compare_starts.Descent(np.float32([[9, 7], [7, 5], [4, 4], [1, 3]]), 0.0, 1.0),
+        "ranked": compare_starts.Descent(np.float32([[6, 4], [3, 3], [2, 2], [1, 1]]), 10.0, 1.5),
+        "encoder": compare_starts.Descent(np.full((3, 2), 9, np.float32), 0.0, 1.0),
     }
 
 
 def test_the_target_is_the_random_starts_final_mean_and_counts_are_the_first_to_reach_it():
-    target, rows = starts.compare_starts(descents())
+    target, rows = compare_starts.compare_starts(descents())
     assert target == 2
     assert rows == [
-        starts.Row("random", 3, 8.0, 3, 2.0, 3.0),
-        starts.Row("ranked", 2, 5.0, 3, 1.0, 10 + 2 * 1.5),
-        starts.Row("encoder", None, 9.0, 2, 9.0, None),
+        compare_starts.Row("random", 3, 8.0, 3, 2.0, 3.0),
+        compare_starts.Row("ranked", 2, 5.0, 3, 1.0, 10 + 2 * 1.5),
+        compare_starts.Row("encoder", None, 9.0, 2, 9.0, None),
     ]
 
 
 def test_the_tables_and_the_figure(tmp_path):
-    text = starts.save(tmp_path, descents())
+    text = compare_starts.save(tmp_path, descents())
     assert "| ranked | 2 | 0.667 | 5.00 | 3 | 1.00 | 13.0 |" in text
     assert "| encoder | more than 2 |" in text
     assert "mean loss of 2 images is 2.00, which 3 iterations" in text

@@ -26,41 +26,13 @@ from common.completion import files as completion_files
 from common.errors import InputError
 from common.pictures import cropping
 from common.pictures import images as image_files
+from wgan_inpaint.search.settings import Extras  # noqa: F401
 
 STEPS = ("real", "masked", "completed", "blended")  # columns of a figure, as the document's
 LOW_STEPS = ("real", "low resolution", "completed")
 # Iterations in one call of the compiled search. Any number is a sum of them, so that few graphs
 # are built, and progress is seen.
 CHUNKS = (50, 10, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Extras:
-    """What is written besides the completed picture NAME.png.
-
-    Attributes:
-      samples: different completions: if more than 1, NAME_sample1.png, ... from the least loss to
-        the greatest (NAME.png is the first), and all with their losses in NAME_samples.png.
-      history: losses of the first one, NAME_loss.csv.
-      snapshots: iterations, ascending, at which its picture is kept, in NAME_strip.png.
-      animation: "gif" or "webp": the same one after another in NAME_search.*; or "".
-    """
-
-    samples: int = 1
-    history: bool = True
-    snapshots: tuple = ()
-    animation: str = ""
-
-    def endings(self):
-        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them."""
-        endings = ["_loss.csv"] if self.history else []
-        if self.snapshots:
-            endings += ["_strip.png"]
-        if self.animation:
-            endings += [f"_search.{self.animation}"]
-        if self.samples > 1:
-            endings += [f"_sample{n}.png" for n in range(1, self.samples + 1)] + ["_samples.png"]
-        return tuple(endings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,84 +28,20 @@ import tensorflow as tf
 from common.errors import InputError
 from wgan_inpaint import networks
 from wgan_inpaint.search import lbfgs
+from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are found here
+    CONTEXTS,
+    DECAYS,
+    FAST,
+    INITS,
+    OPTIMIZERS,
+    PRIORS,
+    Settings,
+)
 
-OPTIMIZERS = ("adam", "momentum", "hmc", "lbfgs")
-CONTEXTS = ("weighted_l1", "l1", "l2")
-INITS = ("random", "ranked", "encoder")
-PRIORS = ("gan", "wgan", "wgan_gp")
-DECAYS = ("none", "cosine")
 _RANKED_AT_A_TIME = 256  # candidates; bounds memory
 
 # What is drawn, as a part of the seed.
 _START, _VELOCITY, _ACCEPT = range(3)
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to search.
-
-    Attributes:
-      iterations: of the optimizer.
-      optimizer: one of ``OPTIMIZERS``: Adam, Nesterov's momentum as in the code of [1] and [2],
-        Hamiltonian Monte Carlo as in [2], or limited-memory BFGS (``lbfgs``), which is ours.
-      learning_rate: of Adam and momentum.
-      decay: one of ``DECAYS``: that rate throughout, or falling to 0 at the end of ``iterations``.
-      beta_1, beta_2: of Adam.
-      momentum: of Nesterov's.
-      hmc_step, hmc_leapfrogs, hmc_beta, hmc_anneal: of HMC: step size, leapfrog steps in an
-        iteration, inverse temperature, and the factor that it changes by after each iteration.
-      prior_weight: lambda ([1]: 0.003, [2]: 0.1).
-      context: one of ``CONTEXTS``; sums over pixels and channels of pictures in [-1, 1].
-      window: side of the neighbourhood of "weighted_l1" in pixels ([1]: 7).
-      clip: z is clipped to [-1, 1] after each iteration.
-      restarts: R, latent vectors for each image, of which the one with the least loss is kept.
-      init: one of ``INITS``: z ~ U[-1, 1]; the best of ``candidates`` such z by context loss; or,
-        for the first restart, what the encoder says (the others are ranked).
-      candidates: see ``init``.
-      lowres: if not 0, what is known of an image is its average over blocks of so many pixels
-        ([2]: 8), and no pixel of its own: super-resolution. Masks are then ignored.
-      seed: of everything random.
-    """
-
-    iterations: int = 1500
-    optimizer: str = "adam"
-    learning_rate: float = 0.01
-    decay: str = "none"
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    momentum: float = 0.9
-    hmc_step: float = 0.001
-    hmc_leapfrogs: int = 100
-    hmc_beta: float = 0.2
-    hmc_anneal: float = 1.0
-    prior_weight: float = 0.003
-    context: str = "weighted_l1"
-    window: int = 7
-    clip: bool = True
-    restarts: int = 1
-    init: str = "random"
-    candidates: int = 1024
-    lowres: int = 0
-    seed: int = 0
-
-    def __post_init__(self):
-        allowed = {"optimizer": OPTIMIZERS, "context": CONTEXTS, "init": INITS, "decay": DECAYS}
-        for name, choices in allowed.items():
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"--{name}={getattr(self, name)}: choose one of {', '.join(choices)}"
-                )
-        if self.window < 1 or self.window % 2 == 0:
-            raise InputError(f"--window={self.window}: give an odd number of pixels")
-        if self.restarts < 1 or (self.init != "random" and self.candidates < self.restarts):
-            raise InputError(
-                f"--restarts={self.restarts}: at least 1, and at most --candidates "
-                f"({self.candidates}), of which they are the best"
-            )
-
-
-# Ours: a fifth of the papers' iterations, for networks with an encoder.
-FAST = Settings(iterations=300, init="encoder")
 
 
 def fast(networks_):

@@ -1,0 +1,130 @@
+"""A training run from outside: its directory, how often it writes, its optimizers' names.
+
+Only what reads checkpoints needs TensorFlow, and imports it then.
+"""
+
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+
+from common.errors import InputError
+from common.pictures import images as image_files
+
+OPTIMIZERS = ("adadelta", "adam", "rmsprop")
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How often, in steps, what is written; 0 is never."""
+
+    log_every: int = 50
+    save_every: int = 500
+    sample_every: int = 500
+    keep_checkpoints: int = 3
+
+
+def _parse_flags(text):
+    """{name: value} of a flagfile's lines; ``--name`` and ``--noname`` are "true" and "false"."""
+    pairs = {}
+    for line in text.splitlines():
+        name, equals, value = line.removeprefix("--").partition("=")
+        if not equals:
+            value = "false" if name.startswith("no") else "true"
+            name = name.removeprefix("no") if value == "false" else name
+        pairs[name] = value
+    return pairs
+
+
+class RunDirectory:
+    """Paths of a run, its log and its samples."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.flags = self.path / "flags.txt"
+        self.metrics = self.path / "metrics.jsonl"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+        self.saved_model = self.path / "saved_model"
+
+    def check_flags(self, text, free=()):
+        """Refuses a directory that is not this run's.
+
+        Args:
+          text: one ``--name=value`` a line.
+          free: names that may differ between starts of one run.
+
+        Raises:
+          InputError: it belongs to a run with other settings, or is a file.
+        """
+
+        def parse(lines):
+            return {k: v for k, v in _parse_flags(lines).items() if k not in free}
+
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--run_dir={self.path}: {os.strerror(errno.ENOTDIR)}")
+        if self.flags.exists():
+            old, new = parse(self.flags.read_text()), parse(text)
+            for name in sorted(old.keys() | new.keys()):
+                if old.get(name) != new.get(name):
+                    raise InputError(
+                        f"--run_dir={self.path} was started with --{name}={old.get(name)}, "
+                        f"not {new.get(name)}: repeat that, or take a new --run_dir"
+                    )
+
+    def settle_flags(self, text, free=()):
+        """Writes ``flags.txt``, or compares it with what an earlier start wrote.
+
+        Args:
+          text: one ``--name=value`` a line.
+          free: names that may differ between starts of one run.
+
+        Raises:
+          InputError: the directory belongs to a run with other settings, or cannot be made.
+        """
+        self.check_flags(text, free)
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--run_dir={self.path}: {error.strerror}") from error
+        image_files.write_bytes_atomically(self.flags, text.encode())
+
+    def read_flags(self):
+        """{name: value} of ``flags.txt``; a bool is "true" or "false"."""
+        if not self.flags.is_file():
+            raise InputError(f"{self.path} is no training run: it has no flags.txt")
+        return _parse_flags(self.flags.read_text())
+
+    def checkpoint(self, step=0):
+        """Path of the checkpoint of ``step``, or of the latest one."""
+        import tensorflow as tf
+
+        state = tf.train.get_checkpoint_state(str(self.checkpoints))
+        paths = list(state.all_model_checkpoint_paths) if state else []
+        if step:
+            paths = [path for path in paths if path.endswith(f"-{step}")]
+        if not paths:
+            wanted = f" of step {step}" if step else ""
+            raise InputError(f"{self.checkpoints}: no checkpoint{wanted}")
+        return paths[-1]
+
+    def has_checkpoint(self):
+        """Whether there is something to go on from."""
+        import tensorflow as tf
+
+        return tf.train.latest_checkpoint(str(self.checkpoints)) is not None
+
+    def forget_after(self, step):
+        """Drops logged lines after ``step``: the steps that a killed run must repeat."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text().splitlines(keepends=True):
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except (ValueError, KeyError):
+                break
+            kept.append(line)
+        image_files.write_bytes_atomically(self.metrics, "".join(kept).encode())
