@@ -65,7 +65,7 @@ def restore(run, step=0):
     """The completion network of a GLCIC run, as its checkpoint holds it.
 
     Args:
-      run: a ``common.training.RunDirectory``.
+      run: a ``common.training.loop.RunDirectory``.
       step: of the checkpoint; 0 is the latest.
 
     Returns:

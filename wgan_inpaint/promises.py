@@ -68,7 +68,7 @@ def panel(name, run, alike, reference=None):
 
     Args:
       name: its title.
-      run: a ``common.training.RunDirectory``.
+      run: a ``common.training.loop.RunDirectory``.
       alike: the similarity of its pictures.
       reference: None, or the similarity of real images.
 

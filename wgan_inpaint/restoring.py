@@ -56,7 +56,7 @@ def restore(run, step=0):
     """Builds the networks of a run and reads their weights.
 
     Args:
-      run: a ``common.training.RunDirectory``.
+      run: a ``common.training.loop.RunDirectory``.
       step: of the checkpoint; 0 is the latest.
 
     Returns:

@@ -41,7 +41,7 @@ def read(run):
     """Reads a run's log and finds its samples.
 
     Args:
-      run: a ``common.training.RunDirectory``.
+      run: a ``common.training.loop.RunDirectory``.
 
     Returns:
       ``History``; None if nothing is logged yet.
@@ -89,7 +89,7 @@ def draw(run):
     """Draws the estimate over the updates of the generator, above samples of the same z.
 
     Args:
-      run: a ``common.training.RunDirectory``.
+      run: a ``common.training.loop.RunDirectory``.
 
     Returns:
       The path, ``wasserstein.png`` or ``jensen_shannon.png`` in the run's folder; None if there is
@@ -117,7 +117,7 @@ def drawing(sample, run):
 
     Args:
       sample: a function that writes a grid of samples to a path.
-      run: a ``common.training.RunDirectory``.
+      run: a ``common.training.loop.RunDirectory``.
     """
 
     def write(path):
