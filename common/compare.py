@@ -15,7 +15,8 @@ The output folder then holds
     table_ssim.csv .md .tex   of SSIM. With --each_kind a column per kind of hole
     differences.csv .md .tex  mean differences to ``--reference``, with 95% bootstrap intervals
     per_image.csv             a row per image
-    comparison.png            the first images: original, hole in magenta, completions
+    comparison.png            the first images: original, hole in magenta, completions; with
+                              --figure_rows=methods a row for each of these
     area.png area.csv         PSNR by the hole's share of the picture, with --area_bin
     images/METHOD[/BLEND][/KIND]/NAME.png and images/original/NAME.png, with --save_images
     cache/                    scores as they are made; may be deleted
@@ -130,7 +131,7 @@ def _write(path, text):
     image_files.write_bytes_atomically(path, text.encode("utf-8", "surrogateescape"))
 
 
-def save_figure(path, rows, cells, original="first"):
+def save_figure(path, rows, cells, original="first", transposed=False, pixels=figures.CELL_PIXELS):
     """Draws the pictures side by side.
 
     Args:
@@ -138,6 +139,8 @@ def save_figure(path, rows, cells, original="first"):
       rows: as ``comparison.figure_rows`` yields them.
       cells: of the comparison.
       original: "first" or "last", the column of the originals.
+      transposed: columns become rows.
+      pixels: small pictures are enlarged to about this side.
     """
     fields = [name for name in tables.varied(cells) if name != "holes"]
     heads = dict.fromkeys(tables.label(cell, fields) for cell in cells)
@@ -150,7 +153,10 @@ def save_figure(path, rows, cells, original="first"):
         row.insert(at, image)
         pictures.append(row)
         labels.append(kind if len(kinds) > 1 else _label(name))
-    figures.save_comparison(path, pictures, columns, labels if any(labels) else None)
+    if transposed:
+        pictures, columns, labels = list(zip(*pictures, strict=True)), labels, columns
+    shown = labels if any(labels) else None
+    figures.save_comparison(path, pictures, columns, shown, pixels=pixels)
 
 
 def _label(name):
@@ -238,7 +244,9 @@ def main():
     if FLAGS.figure_images:
         rows = comparison.figure_rows(results, pictures, holes, FLAGS.figure_images)
         path = at(f"comparison.{FLAGS.figure_format}")
-        save_figure(path, rows, list(results.scores), FLAGS.original)
+        transposed = FLAGS.figure_rows == "methods"
+        cells = list(results.scores)
+        save_figure(path, rows, cells, FLAGS.original, transposed, FLAGS.figure_pixels)
     if FLAGS.area_bin:
         save_area(at(f"area.{FLAGS.figure_format}"), results.scores, FLAGS.area_bin)
     logging.info("tables and figures: %s", FLAGS.output)
