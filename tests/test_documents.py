@@ -72,11 +72,12 @@ def prose(text):
 
 def command_lines(text):
     """(module, arguments) of each ``python -m`` line of the project in a document."""
-    for line in "\n".join(blocks(text, "bash|sh")).replace("\\\n", " ").splitlines():
+    for line in "\n".join(blocks(text, "bash|sh")).replace("\\\n", "").splitlines():
         words = shlex.split(line, comments=True)
         if "&&" in words:
             words = words[len(words) - words[::-1].index("&&") :]
         if words[:2] == ["python", "-m"] and words[2].split(".")[0] in dir_of_packages():
+            assert all(word.startswith("-") for word in words[3:]), line
             yield words[2], tuple(words[3:])
 
 
@@ -129,6 +130,8 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/wang").symlink_to(models.find_model("shipped:glcic"))
     monkeypatch.chdir(tmp_path)
+    # An example sets it; so it is as before afterwards.
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
     return tmp_path
 
 
