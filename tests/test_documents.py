@@ -28,6 +28,7 @@ from tests import commands
 
 ROOT = commands.ROOT
 PACKAGES = (common, flags, glcic, wgan_inpaint)
+PACKAGE_NAMES = {package.__name__ for package in PACKAGES}
 DOCUMENTS = tuple(
     path
     for path in (ROOT / "README.md", *(ROOT / p.__name__ / "README.md" for p in PACKAGES))
@@ -76,13 +77,9 @@ def command_lines(text):
         words = shlex.split(line, comments=True)
         if "&&" in words:
             words = words[len(words) - words[::-1].index("&&") :]
-        if words[:2] == ["python", "-m"] and words[2].split(".")[0] in dir_of_packages():
+        if words[:2] == ["python", "-m"] and words[2].split(".")[0] in PACKAGE_NAMES:
             assert all(word.startswith("-") for word in words[3:]), line
             yield words[2], tuple(words[3:])
-
-
-def dir_of_packages():
-    return {package.__name__ for package in PACKAGES}
 
 
 def documented_commands():
@@ -224,10 +221,10 @@ BY_LAST_NAME = collections.defaultdict(list)
 for _name, _module in MODULES.items():
     BY_LAST_NAME[_name.rpartition(".")[2]].append(_module)
 
-ABSOLUTE = re.compile(rf"(?<![\w./-])(?:{'|'.join(sorted(dir_of_packages()))})(?:\.[A-Za-z_]\w*)+")
+ABSOLUTE = re.compile(rf"(?<![\w./-])(?:{'|'.join(sorted(PACKAGE_NAMES))})(?:\.[A-Za-z_]\w*)+")
 RELATIVE = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\([^`\n]*\))?`")
 PATH = re.compile(
-    rf"(?<![\w./-])(?:{'|'.join(sorted(dir_of_packages()))}|tests)/(?:[\w*.-]+/)*[\w*.-]*[\w*]"
+    rf"(?<![\w./-])(?:{'|'.join(sorted(PACKAGE_NAMES))}|tests)/(?:[\w*.-]+/)*[\w*.-]*[\w*]"
 )
 FLAGFILE = re.compile(r"(?<![\w./-])\w+\.flags\b")
 
@@ -267,7 +264,7 @@ def wrong_names(text, module=None):
             yield name
     for name in dict.fromkeys(RELATIVE.findall(text)):
         first, *rest = name.split(".")
-        if rest[-1] in SUFFIXES or first in dir_of_packages():
+        if rest[-1] in SUFFIXES or first in PACKAGE_NAMES:
             continue
         roots = [getattr(module, first)] if hasattr(module, first) else BY_LAST_NAME.get(first, [])
         if roots and not any(resolves(root, rest) for root in roots):
