@@ -15,7 +15,8 @@ The output folder then holds
     table_ssim.csv .md .tex   of SSIM. With --each_kind a column per kind of hole
     differences.csv .md .tex  mean differences to ``--reference``, with 95% bootstrap intervals
     per_image.csv             a row per image
-    comparison.png            the first images: original, hole in magenta, completions
+    comparison.png            the first images: original, hole in magenta, completions; with
+                              --figure_rows=methods a row for each of these
     area.png area.csv         PSNR by the hole's share of the picture, with --area_bin
     images/METHOD[/BLEND][/KIND]/NAME.png and images/original/NAME.png, with --save_images
     cache/                    scores as they are made; may be deleted
@@ -153,7 +154,9 @@ def main():
     if FLAGS.figure_images:
         rows = comparison.figure_rows(results, pictures, holes, FLAGS.figure_images)
         path = at(f"comparison.{FLAGS.figure_format}")
-        reports.save_figure(path, rows, list(results.scores), FLAGS.original)
+        transposed = FLAGS.figure_rows == "methods"
+        cells = list(results.scores)
+        reports.save_figure(path, rows, cells, FLAGS.original, transposed, FLAGS.figure_pixels)
     if FLAGS.area_bin:
         reports.save_area(at(f"area.{FLAGS.figure_format}"), results.scores, FLAGS.area_bin)
     logging.info("tables and figures: %s", FLAGS.output)

@@ -2,8 +2,8 @@
 
 `compose_grid` and `show_hole` turn arrays into arrays, for the samples of a training run.
 `save_comparison`, `save_gallery`, `save_curves`, `save_progress` and `save_panels` draw figures for
-a report: the suffix of the path decides between .png, .pdf and .svg, text stays text in the last
-two, and files are written atomically. `save_animation` makes pictures move.
+a report: the suffix of the path decides between .png, .jpg, .pdf and .svg, text stays text in the
+last two, and files are written atomically. `save_animation` makes pictures move.
 Images are float RGB `[H, W, 3]` in [0, 1], masks `[H, W, 1]` with 1 = missing.
 
 In a comparison small images are enlarged by a whole factor, each pixel to a square, and large ones
@@ -27,6 +27,7 @@ from matplotlib.ticker import LogLocator
 from common.errors import InputError
 from common.pictures.images import (
     ANIMATION_SUFFIXES,
+    CELL_PIXELS,
     FIGURE_SUFFIXES,
     resize,
     to_uint8,
@@ -38,7 +39,6 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 # A power of two: pixels / DPI is then exact, and every image pixel falls on whole figure pixels.
 DPI = 128
-CELL_PIXELS = 256  # small images are enlarged to about this
 MAX_CELL_PIXELS = 512  # larger ones are reduced to this
 MAX_ROW_PIXELS = 768  # a portrait beside landscapes may be so high
 GAP_PIXELS = 8
@@ -99,17 +99,18 @@ def show_hole(image, mask, color=(1, 0, 1)):
     return np.where(np.asarray(mask) == 1, np.float32(color), np.asarray(image, np.float32))
 
 
-def save_comparison(path, rows, columns, row_labels=None, title=None):
+def save_comparison(path, rows, columns, row_labels=None, title=None, pixels=CELL_PIXELS):
     """Draws rows of images under labelled columns.
 
     Args:
-        path: where to write; .png, .pdf or .svg.
+        path: where to write; its ending is one of `FIGURE_SUFFIXES`.
         rows: list of lists of float `[H, W, 3]` in [0, 1], one image per column. Sizes may differ:
             all columns are equally wide, a row is as high as its highest image, and a row of
             narrow images is enlarged to fill the width.
         columns: a label per column.
         row_labels: None, or a label per row.
         title: None, or a line above everything.
+        pixels: small images are enlarged to about this side.
 
     Raises:
         InputError: rows, columns and labels do not match, or the file cannot be written.
@@ -119,7 +120,7 @@ def save_comparison(path, rows, columns, row_labels=None, title=None):
         raise InputError(f"{path}: {len(columns)} column labels for rows of {lengths} images")
     if row_labels is not None and len(row_labels) != len(rows):
         raise InputError(f"{path}: {len(row_labels)} row labels for {len(rows)} rows")
-    shown = _fit_rows(rows)
+    shown = _fit_rows(rows, pixels)
     cell_width = max(image.shape[1] for row in shown for image in row)
     heights = [max(image.shape[0] for image in row) for row in shown]
     strips = [
@@ -161,7 +162,7 @@ def save_gallery(path, pictures, columns=8):
     """Draws labelled images of one size in rows.
 
     Args:
-        path: where to write; .png, .pdf or .svg.
+        path: where to write; its ending is one of `FIGURE_SUFFIXES`.
         pictures: list of `(label, image [H, W, 3] in [0, 1])`.
         columns: images in a row, at most.
 
@@ -219,7 +220,7 @@ def save_curves(path, series, xlabel, ylabel, title=None, xscale="linear"):
     """Draws curves in one diagram, with their names beside it.
 
     Args:
-        path: where to write; .png, .pdf or .svg.
+        path: where to write; its ending is one of `FIGURE_SUFFIXES`.
         series: dict from a name to `(xs, ys)`, two sequences of one length.
         xlabel: what the horizontal axis shows, with its unit.
         ylabel: what the vertical axis shows, with its unit.
@@ -280,7 +281,7 @@ def save_progress(path, curve, pictures, xlabel, ylabel):
     """Draws a curve, and below it pictures of some of its points, which are marked.
 
     Args:
-        path: where to write; .png, .pdf or .svg.
+        path: where to write; its ending is one of `FIGURE_SUFFIXES`.
         curve: `(xs, ys)`, two sequences of one length.
         pictures: list of `(x, label, image [H, W, 3] in [0, 1])`, images of one size.
         xlabel: what the horizontal axis shows.
@@ -312,7 +313,7 @@ def save_panels(path, panels, xlabel):
     """Draws panels side by side: title, notes, picture, and a curve of its own below it.
 
     Args:
-        path: where to write; .png, .pdf or .svg.
+        path: where to write; its ending is one of `FIGURE_SUFFIXES`.
         panels: list of ``Panel``.
         xlabel: what the curves' horizontal axes show.
 
@@ -394,10 +395,10 @@ class _Canvas:
         self.figure.text(x / self.width, 1 - y / self.height, _plain(text), **style)
 
 
-def _fit_rows(rows):
+def _fit_rows(rows, wanted):
     """Brings images to a size for the eye, and narrow rows to the width of the others."""
     rows = [[np.asarray(image, np.float32) for image in row] for row in rows]
-    scales = [[_scale(*image.shape[:2]) for image in row] for row in rows]
+    scales = [[_scale(*image.shape[:2], wanted) for image in row] for row in rows]
     widths = [
         max(scale * image.shape[1] for image, scale in zip(*pair, strict=True))
         for pair in zip(rows, scales, strict=True)
@@ -416,7 +417,7 @@ def _fit_cell(image, wanted=CELL_PIXELS, most=MAX_CELL_PIXELS):
     return _rescale(image, _scale(*image.shape[:2], wanted, most))
 
 
-def _scale(height, width, wanted=CELL_PIXELS, most=MAX_CELL_PIXELS):
+def _scale(height, width, wanted, most=MAX_CELL_PIXELS):
     """How far to enlarge, by a whole factor, or to reduce an image."""
     longest = max(height, width)
     return most / longest if longest > most else max(1, round(wanted / longest))
@@ -489,7 +490,9 @@ def _save(path, figure):
         raise InputError(f"{path}: figures end in {', '.join(FIGURE_SUFFIXES)}, not '{suffix}'")
     # Text as text, not as outlines: it can be searched, and edited for a paper.
     style = {"pdf.fonttype": 42, "svg.fonttype": "none", "savefig.bbox": "standard"}
+    # Of the formats only this one loses something: as little as suits thin letters and holes.
+    options = {"pil_kwargs": {"quality": 85, "subsampling": 0}} if suffix == ".jpg" else {}
     buffer = io.BytesIO()
     with matplotlib.rc_context(style):
-        figure.savefig(buffer, format=suffix[1:], dpi=DPI, facecolor="white")
+        figure.savefig(buffer, format=suffix[1:], dpi=DPI, facecolor="white", **options)
     write_bytes_atomically(path, buffer.getbuffer())

@@ -54,7 +54,16 @@ def define():
     formats = [suffix[1:] for suffix in image_files.FIGURE_SUFFIXES]
     flags.DEFINE_enum("figure_format", "png", formats, "Of the figures; text stays text in two.")
     flags.DEFINE_enum(
-        "original", "first", ["first", "last"], "Column of the originals in the figure."
+        "figure_rows", "images", ["images", "methods"], "Of the figure; the other ones are columns."
+    )
+    flags.DEFINE_integer(
+        "figure_pixels",
+        image_files.CELL_PIXELS,
+        "Small pictures are enlarged to about this side in the figure.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "original", "first", ["first", "last"], "Place of the originals in the figure."
     )
     flags.DEFINE_float(
         "area_bin",

@@ -265,7 +265,7 @@ def segments(trainer, batches, steps, batch_size, progressive_steps, progressive
       progressive_batch_size: images in such a step.
 
     Returns:
-      List of ``common.training.Segment``; phases of no steps are left out.
+      List of ``common.training.loop.Segment``; phases of no steps are left out.
     """
     progressive_steps = min(progressive_steps, steps[0])
     plan = [

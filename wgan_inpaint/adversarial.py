@@ -335,7 +335,7 @@ def segments(trainer, batches, steps, encoder_steps, batch_size):
       batch_size: images in a step.
 
     Returns:
-      List of ``common.training.Segment``.
+      List of ``common.training.loop.Segment``.
     """
     return [
         training.Segment(

@@ -46,7 +46,7 @@ def _write(path, text):
     image_files.write_bytes_atomically(path, text.encode("utf-8", "surrogateescape"))
 
 
-def save_figure(path, rows, cells, original="first"):
+def save_figure(path, rows, cells, original="first", transposed=False, pixels=figures.CELL_PIXELS):
     """Draws the pictures side by side.
 
     Args:
@@ -54,6 +54,8 @@ def save_figure(path, rows, cells, original="first"):
       rows: as ``comparison.figure_rows`` yields them.
       cells: of the comparison.
       original: "first" or "last", the column of the originals.
+      transposed: columns become rows.
+      pixels: small pictures are enlarged to about this side.
     """
     fields = [name for name in tables.varied(cells) if name != "holes"]
     heads = dict.fromkeys(tables.label(cell, fields) for cell in cells)
@@ -66,7 +68,10 @@ def save_figure(path, rows, cells, original="first"):
         row.insert(at, image)
         pictures.append(row)
         labels.append(kind if len(kinds) > 1 else _label(name))
-    figures.save_comparison(path, pictures, columns, labels if any(labels) else None)
+    if transposed:
+        pictures, columns, labels = list(zip(*pictures, strict=True)), labels, columns
+    shown = labels if any(labels) else None
+    figures.save_comparison(path, pictures, columns, shown, pixels=pixels)
 
 
 def _label(name):

@@ -4,6 +4,7 @@ Both are found without TensorFlow, which is imported where a model is loaded or 
 """
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from common.completion import model_folders, windows
 from common.errors import InputError
 from common.evaluation import results_cache
 from common.pictures import images as image_files
-from common.pictures import preparation
+from common.pictures import preparation, samples
 
 ORIGINAL = "original"
 
@@ -74,8 +75,9 @@ def open_pictures(dataset, split="test", data_dir=None):
     """Lists a data set.
 
     Args:
-      dataset: a folder (nested), a file, a glob pattern or the name of a tfds data set. Images of
-        files are named by their path relative to the folder, those of tfds by their number.
+      dataset: a folder (nested), a file, a glob pattern, "sample:NAME+NAME" (see
+        ``common.pictures.samples``) or the name of a tfds data set. Images of files are named by
+        their path relative to the folder, those of tfds by their number.
       split: of the tfds data set.
       data_dir: where tfds keeps its data; None is tfds's default.
 
@@ -85,6 +87,8 @@ def open_pictures(dataset, split="test", data_dir=None):
     Raises:
       InputError: there is no image or no such data set; when read, a file that is none.
     """
+    if dataset.startswith(samples.PREFIX):
+        return _sample_pictures(dataset)
     if not preparation.is_folder(dataset):
         return _tfds_pictures(dataset, split, data_dir)
     paths, root = image_files.list_images(dataset), image_files.root_of(dataset)
@@ -94,6 +98,14 @@ def open_pictures(dataset, split="test", data_dir=None):
 
     names = tuple(path.relative_to(root).as_posix() for path in paths)
     return Pictures(names, read, {"files": results_cache.of_listing(paths, root)})
+
+
+def _sample_pictures(source):
+    names = samples.names(source)
+    # Few and small: a hash of their pixels tells of another crop or another file.
+    opened = [samples.open_sample(name) for name in names]
+    pixels = [hashlib.sha256(image.tobytes()).hexdigest() for image in opened]
+    return Pictures(tuple(names), lambda first=0: iter(opened[first:]), {"samples": pixels})
 
 
 def _tfds_pictures(name, split, data_dir):

@@ -34,8 +34,9 @@ IMAGE_SUFFIXES = (
 """Suffixes, in lower case, of the files that `list_images` takes from a folder or a pattern."""
 
 # Of what is drawn by `common.figures`.
-FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+FIGURE_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 ANIMATION_SUFFIXES = (".gif", ".webp")
+CELL_PIXELS = 256  # small pictures are enlarged to about this side
 
 JPEG_QUALITY = 95
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum

@@ -14,7 +14,7 @@ import tensorflow as tf
 from common import classical, compare
 from common.completion import blending
 from common.errors import InputError
-from common.evaluation import comparison, metrics, tables
+from common.evaluation import comparison, metrics, reports, tables
 from common.evaluation.comparison import Cell, Method, Options, Pictures
 from common.pictures.images import read_image, write_image
 from common.pictures.masks import Holes, MaskSpec, draw_one, spec_from_source
@@ -533,6 +533,36 @@ def test_the_command_writes_tables_and_figures(folder, models, tmp_path):
     assert magenta.any()
     columns = np.flatnonzero(magenta.any(axis=0))  # of five, the second alone
     assert columns.max() - columns.min() < figure.shape[1] / 5
+
+
+def test_the_figure_has_methods_for_rows_if_asked(tmp_path):
+    cells = [Cell(method, kind, "none") for kind in ("half", "center") for method in "ab"]
+    shown = [np.full((16, 16, 3), (n / 8, 1, 0), np.float32) for n in range(8)]
+    rows = [("half", "x", *shown[:2], shown[2:4]), ("center", "x", *shown[4:6], shown[6:])]
+    drawn = {}
+    for transposed in (False, True):
+        path = tmp_path / f"{transposed}.png"
+        reports.save_figure(path, rows, cells, "last", transposed, pixels=16)
+        figure = read_image(path)
+        # Where each picture's colour is.
+        drawn[transposed] = [
+            np.argwhere((np.abs(figure - image[0, 0]) < 5e-3).all(axis=-1)) for image in shown[1:]
+        ]
+    wide, high = drawn[False], drawn[True]
+    first, completed, original = wide[0].mean(0), wide[1].mean(0), high[0].mean(0)
+    assert abs(first[0] - completed[0]) < 1 < completed[1] - first[1]
+    assert abs(high[1].mean(0)[1] - original[1]) < 1 < high[1].mean(0)[0] - original[0]
+
+
+def test_samples_are_a_data_set():
+    pictures = comparison.open_pictures("sample:astronaut+grace_hopper")
+    assert pictures.names == ("astronaut", "grace_hopper")
+    assert [image.shape[0] for image in pictures.read(0)] == [199, 370]
+    assert [number for number, *_ in pictures.squares(16).numbered(1)] == [1]
+    other = comparison.open_pictures("sample:grace_hopper")
+    assert other.settings["samples"] == pictures.settings["samples"][1:]
+    with pytest.raises(InputError, match="sample:nobody"):
+        comparison.open_pictures("sample:nobody")
 
 
 def test_the_command_says_in_one_line_that_a_model_is_missing(folder, tmp_path):

@@ -58,6 +58,15 @@ def test_a_comparison_shows_each_pixel_as_a_whole_square(tmp_path):
             assert find(image.repeat(4, axis=0).repeat(4, axis=1), figure)
 
 
+def test_a_comparison_in_small_keeps_its_pixels_in_every_format(tmp_path):
+    image = np.kron(picture(8, 8), np.ones((16, 16, 1), np.float32))
+    for suffix in (".png", ".jpg"):
+        figures.save_comparison(tmp_path / f"a{suffix}", [[image] * 2], ["a", "b"], pixels=128)
+    exact, lossy = (read_image(tmp_path / f"a{suffix}") for suffix in (".png", ".jpg"))
+    assert find(image, exact)
+    assert exact.shape == lossy.shape and np.abs(exact - lossy).mean() < 0.02
+
+
 def test_long_labels_do_not_move_or_cover_the_images(tmp_path):
     image = picture(64, 64)
     label = "a very long label_of-many/parts " * 3 + "x" * 80
