@@ -186,7 +186,7 @@ def features(x):
 
 
 def joint_step_by_hand(trainer, alpha, minimax, beta):
-    """The same for both networks in turn ([1] Algorithm 1); the completion network's new weights."""
+    """One for each network in turn ([1] Algorithm 1): the completion network's new weights."""
     train_discriminator_by_hand(trainer, training=True)
     with tf.GradientTape() as tape:
         images, holes, _, completed, pasted = hand_computed_scene(trainer, training=True)
