@@ -81,11 +81,11 @@ def test_works_where_the_project_cannot_be_imported(folded, saved, tmp_path):
     expected = folded.complete(images.astype(np.float32) / 255, holes).numpy()
     known = np.broadcast_to(holes == 0, images.shape)
     assert (completed[known] == (images.astype(np.float32) / 255)[known]).all()
-    np.testing.assert_allclose(completed[~known], expected[~known], atol=1e-5)
+    np.testing.assert_allclose(completed[~known], expected[~known], atol=1e-4)
     for n, data in enumerate(encoded):
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         assert (picture[known[n]] == images[n][known[n]]).all()
-        assert np.abs(picture / 255 - completed[n]).max() <= 0.5001 / 255 + 1e-5
+        assert np.abs(picture / 255 - completed[n]).max() <= 0.5001 / 255 + 1e-4
 
 
 def test_hidden_pixels_do_not_matter(saved):
@@ -108,10 +108,17 @@ def test_signatures_compile_with_xla_and_agree(saved):
     np.testing.assert_allclose(
         compiled(images, holes)["completed"],
         call(images=images, masks=holes)["completed"],
-        atol=1e-5,
+        atol=1e-4,
     )
+    exact = call(images=images, masks=holes)["completed"]
+
+    def error(completed):
+        return (np.abs(completed - exact) * holes).sum() / holes.sum() / 3
+
     bfloat16 = model.signatures["complete_bfloat16"](images=images, masks=holes)["completed"]
-    assert np.abs(bfloat16 - compiled(images, holes)["completed"]).max() < 0.02
+    assert error(bfloat16) < 0.01
+    black = call(images=0 * images, masks=holes)["completed"]
+    assert error(black) > 0.05, "another picture is completed in another way"
 
 
 def test_settings_lie_beside_the_graph(saved):
@@ -132,9 +139,16 @@ def test_a_failed_export_leaves_the_old_one(folded, saved, monkeypatch):
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
-def test_export_replaces_an_older_one(folded, tmp_path):
+class Grey(tf.Module):
+    """A method that is quickly exported."""
+
+    def complete(self, images, masks):
+        return 0 * images + 0.5
+
+
+def test_export_replaces_an_older_one(tmp_path):
     for size in (1, 2):
-        export.save(folded, tmp_path / "model", {"hole_size": size})
+        export.save(Grey(), tmp_path / "model", {"hole_size": size})
     assert json.loads((tmp_path / "model/assets.extra/inpainting.json").read_text()) == {
         "hole_size": 2
     }

@@ -135,44 +135,77 @@ def test_the_mean_colour_is_kept_and_not_trained():
         np.testing.assert_allclose(color, expected, rtol=1e-6)
 
 
-def hand_computed_joint_step(trainer, alpha, minimax):
-    """New trained weights of both networks by one textbook step each ([1] Algorithm 1)."""
+def descended(network, tape, loss):
+    gradients = tape.gradient(loss, network.trainable_variables)
+    return [v - RATE * g for v, g in zip(trained(network), gradients, strict=True)]
+
+
+def judge(trainer, images, holes):
+    patches = phases.local_patches(images, holes, SMALL.patch_size)
+    return trainer.discriminator({"images": images, "patches": patches}, training=True)
+
+
+def hand_computed_scene(trainer, training):
+    """Images, their holes, other holes, the network's output, and that pasted into the images."""
     images = tf.cast(IMAGES, tf.float32) / 255
     holes, other_holes = trainer._draw_holes(images)
+    completed = trainer.completion({"images": images, "masks": holes}, training=training)
+    return images, holes, other_holes, completed, tf.where(holes > 0, completed, images)
 
-    def judge(x, m):
-        patches = phases.local_patches(x, m, SMALL.patch_size)
-        return trainer.discriminator({"images": x, "patches": patches}, training=True)
 
-    def descend(network, tape, loss):
-        gradients = tape.gradient(loss, network.trainable_variables)
-        return [v - RATE * g for v, g in zip(trained(network), gradients, strict=True)]
-
-    def complete():
-        completed = trainer.completion({"images": images, "masks": holes}, training=True)
-        return completed, tf.where(holes > 0, completed, images)
-
-    fake = tf.constant(complete()[1].numpy())
+def train_discriminator_by_hand(trainer, training):
+    """One textbook step on real images with holes of their own and on completed ones."""
+    images, holes, other_holes, _, pasted = hand_computed_scene(trainer, training)
     with tf.GradientTape() as tape:
-        loss = losses.discriminator_gan(judge(images, other_holes), judge(fake, holes))
-    new_discriminator = descend(trainer.discriminator, tape, loss)
-    for variable, value in zip(
-        trainer.discriminator.trainable_variables, new_discriminator, strict=True
-    ):
+        loss = losses.discriminator_gan(
+            judge(trainer, images, other_holes), judge(trainer, tf.constant(pasted.numpy()), holes)
+        )
+    network = trainer.discriminator
+    new = descended(network, tape, loss)
+    for variable, value in zip(network.trainable_variables, new, strict=True):
         variable.assign(value)
+    return float(loss)
+
+
+def test_the_discriminators_alone_learn_from_real_and_completed_images():
+    by_hand, trainer = make_trainer(), make_trainer()
+    # A network that has learned something: its output depends on the image.
+    for network in (by_hand.completion, trainer.completion):
+        layer = network.get_layer("output")
+        layer.kernel.assign(layer.kernel * 30)
+    loss = train_discriminator_by_hand(by_hand, training=False)
+    values = step(trainer, "discriminator")
+    assert values["discriminator"] == pytest.approx(loss, rel=1e-5)
+    # The moving statistics, too: of the real images, then of the completed ones.
+    close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
+
+
+def features(x):
+    """Stands for VGG19."""
+    return [x[:, ::2, ::2], 3 * x]
+
+
+def joint_step_by_hand(trainer, alpha, minimax, beta):
+    """One for each network in turn ([1] Algorithm 1): the completion network's new weights."""
+    train_discriminator_by_hand(trainer, training=True)
     with tf.GradientTape() as tape:
-        completed, pasted = complete()
+        images, holes, _, completed, pasted = hand_computed_scene(trainer, training=True)
         loss = tf.reduce_mean((holes * (completed - images)) ** 2)
-        loss += alpha * losses.generator_gan(judge(pasted, holes), minimax)
-    return new_discriminator, descend(trainer.completion, tape, loss)
+        loss += alpha * losses.generator_gan(judge(trainer, pasted, holes), minimax)
+        loss += beta * losses.perceptual_l1(features(pasted), features(images))
+    return descended(trainer.completion, tape, loss)
 
 
-@pytest.mark.parametrize(("alpha", "minimax"), [(0.0, False), (0.7, False), (0.7, True)])
-def test_a_joint_step_is_one_step_of_each_by_its_own_gradient(alpha, minimax):
-    discriminator, completion = hand_computed_joint_step(make_trainer(alpha), alpha, minimax)
-    trainer = make_trainer(alpha, minimax=minimax)
+@pytest.mark.parametrize(
+    ("alpha", "minimax", "beta"),
+    [(0.0, False, 0.0), (0.7, False, 0.0), (0.7, True, 0.0), (0.7, False, 0.2)],
+)
+def test_a_joint_step_is_one_step_of_each_by_its_own_gradient(alpha, minimax, beta):
+    by_hand = make_trainer(alpha)
+    completion = joint_step_by_hand(by_hand, alpha, minimax, beta)
+    trainer = make_trainer(alpha, beta, minimax, features)
     step(trainer, "joint")
-    close(trained(trainer.discriminator), discriminator)
+    close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
     close(trained(trainer.completion), completion)
 
 
@@ -189,9 +222,6 @@ def test_alpha_weighs_the_completion_networks_adversarial_term_only():
 
 
 def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
-    def features(x):
-        return [x[:, ::2, ::2], 3 * x]
-
     trainer = make_trainer(beta=0.25, features=features)
     images = tf.cast(IMAGES, tf.float32) / 255
     holes, _ = trainer._draw_holes(images)
