@@ -46,9 +46,8 @@ def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
 
 
 def test_every_part_is_timed(small):
-    for precision in ("float32", "bfloat16"):
-        for optimizer in timing.OPTIMIZERS:
-            assert timing.search_seconds(precision, "off", "classic", 2, 1, optimizer) > 0
+    for precision, optimizer in zip(("float32", "bfloat16"), timing.OPTIMIZERS, strict=True):
+        assert timing.search_seconds(precision, "off", "classic", 2, 1, optimizer) > 0
     assert timing.classic_seconds("float32", "off", 2, 1) > 0
     for critic_steps in timing.STEPS.values():
         assert timing.step_seconds("float32", "off", critic_steps, 1) > 0
