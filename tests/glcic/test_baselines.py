@@ -124,6 +124,31 @@ def test_the_layers_are_the_papers_to_the_last_parameter():
     assert wider.count_params() - network.count_params() == 9 * 4000 * 512
 
 
+def test_slopes_initial_weights_and_the_holes_colour_are_the_authors():
+    """As their train.lua has them."""
+    keras.utils.set_random_seed(1)
+    network, judge = baselines.completion_network(AUTHORS, WIDTH), baselines.discriminator(WIDTH)
+    slopes = [
+        [layer.negative_slope for layer in x.layers if isinstance(layer, keras.layers.LeakyReLU)]
+        for x in (network, judge)
+    ]
+    assert slopes == [[pytest.approx(0.2)] * 6, [pytest.approx(0.2)] * 4]
+    kernels, scales = (
+        np.concatenate([v.numpy().ravel() for v in weights])
+        for weights in (
+            [x.kernel for x in network.layers + judge.layers if hasattr(x, "kernel")],
+            [x.gamma for x in network.layers + judge.layers if hasattr(x, "gamma")],
+        )
+    )
+    for values, mean in ((kernels, 0), (scales, 1)):
+        assert values.mean() == pytest.approx(mean, abs=5 * 0.02 / np.sqrt(values.size))
+        assert values.std() == pytest.approx(0.02, rel=5 / np.sqrt(values.size))
+    image = {"images": tf.zeros([1, 1, 2, 3]), "masks": tf.constant([[[[1.0], [0.0]]]])}
+    hidden, black = baselines.FilledImage()(image).numpy()[0, 0]
+    np.testing.assert_allclose(hidden, np.array([117, 104, 123]) / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(black, -1)
+
+
 @pytest.mark.parametrize(
     ("geometry", "window", "start"), [(AUTHORS, 64, 4), (FAIR, 72, 5), (PAPER, 78, 5)]
 )

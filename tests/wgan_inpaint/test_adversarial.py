@@ -177,6 +177,13 @@ def test_a_step_is_one_of_each_network_by_its_own_gradient(objective):
     assert set(values) == {*logs, "generator", "generator_steps"}
 
 
+def test_critic_and_encoder_leak_a_fifth():
+    trainer = make_trainer()  # Radford 2016, Section 4
+    for network in (trainer.critic, trainer.encoder):
+        leaks = [layer for layer in network.layers if isinstance(layer, keras.layers.LeakyReLU)]
+        assert [layer.negative_slope for layer in leaks] == [pytest.approx(0.2)] * 3
+
+
 @pytest.mark.parametrize("clip", [0.01, 0.003])
 def test_every_weight_of_a_wgan_critic_is_clipped(clip):
     trainer = make_trainer(Objective("wgan", clip=clip))
