@@ -30,6 +30,8 @@ COMMANDS = (
     "common.compare",
 )
 
+OUTPUTS = ("stdout", "stderr")
+
 _forked = multiprocessing.get_context("forkserver")
 # Importing starts no thread of TensorFlow's: what is forked off afterwards is as good as new.
 _forked.set_forkserver_preload(
@@ -51,24 +53,25 @@ def run(module, *arguments, cwd=ROOT, timeout=300):
     """
     words = [module, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
-        outputs = [os.path.join(folder, name) for name in ("stdout", "stderr")]
-        process = _forked.Process(target=_command, args=(words, os.fspath(cwd), outputs))
+        process = _forked.Process(target=_command, args=(words, os.fspath(cwd), folder))
         process.start()
         process.join(timeout)
         if process.is_alive():
             process.kill()
             process.join()
             raise subprocess.TimeoutExpired(words, timeout)
-        shown = [pathlib.Path(path).read_text(encoding="utf-8") for path in outputs]
+        shown = [pathlib.Path(folder, name).read_text(encoding="utf-8") for name in OUTPUTS]
         return subprocess.CompletedProcess(words, process.exitcode, *shown)
 
 
-def _command(words, cwd, outputs):
+def _command(words, cwd, folder):
     """What the forked process does: the interpreter's part of ``python -m``."""
-    for number, path in enumerate(outputs, start=1):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number, name in enumerate(OUTPUTS, start=1):
+        file = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
+    # What a process leaves that ends by ``os._exit``, AutoGraph's files above all, goes with it.
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
     os.chdir(cwd)
     sys.path.insert(0, cwd)
     sys.argv = ["-m", *words[1:]]
