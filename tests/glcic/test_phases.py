@@ -23,7 +23,7 @@ SMALL = networks.Architecture(
     output="tanh",
     image_size=16,
     patch_size=8,
-    global_outputs=(6, 8),
+    global_outputs=(6,),
     local_outputs=(6,),
     features=8,
 )
