@@ -111,6 +111,8 @@ def repeated(name, value, comment):
 def test_a_comment_above_each_flag_speaks_of_it_and_names_its_source(path):
     found = groups(path)
     of_all = OF_ALL.search(found[0][0])
+    names = [name.removeprefix("no") for _, pairs in found for name, _ in pairs]
+    assert len(names) == len(set(names)), "a flag is set twice"
     for comment, pairs in found:
         for name, value in pairs:
             flag = f"--{name}={value}, under {comment!r}"

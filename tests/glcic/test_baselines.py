@@ -249,12 +249,15 @@ def test_the_hidden_middle_does_not_reach_the_network():
 @pytest.mark.parametrize("method", baselines.METHODS)
 def test_a_step_compiled_by_xla_equals_eager(method):
     eager, compiled = make_trainer(method), make_trainer(method)
+    before = trained(eager.completion)
     expected = eager.train_step(IMAGES)
     values = tf.function(compiled.train_step, jit_compile=True)(IMAGES)
     for name, value in expected.items():
         assert float(values[name]) == pytest.approx(float(value), rel=1e-3)
-    for a, b in zip(trained(compiled.completion), trained(eager.completion), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    new = trained(compiled.completion), trained(eager.completion)
+    for old, a, b in zip(before, *new, strict=True):
+        # Up to a hundredth of the step: rounding may turn the sign of what a ReLU sees.
+        assert np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b - old) + 1e-6
 
 
 @pytest.mark.parametrize("geometry", [FAIR, AUTHORS])

@@ -23,7 +23,7 @@ SMALL = networks.Architecture(
     output="tanh",
     image_size=16,
     patch_size=8,
-    global_outputs=(6, 8),
+    global_outputs=(6,),
     local_outputs=(6,),
     features=8,
 )
@@ -241,11 +241,14 @@ def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
 @pytest.mark.parametrize("phase", phases.PHASES)
 def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
     eager, compiled = make_trainer(), make_trainer()
+    before = {name: getattr(eager, name).get_weights() for name in ("completion", "discriminator")}
     values = step(eager, phase)
     assert step(compiled, phase, compiled=True) == pytest.approx(values, rel=1e-4)
-    for name in ("completion", "discriminator"):
-        # The gradients of a BatchNorm of few numbers amplify rounding.
-        close(getattr(compiled, name).get_weights(), getattr(eager, name).get_weights(), atol=2e-5)
+    for name, old in before.items():
+        # Up to a hundredth of the step: rounding may turn the sign of what a ReLU sees.
+        new = getattr(compiled, name).get_weights(), getattr(eager, name).get_weights()
+        for start, a, b in zip(old, *new, strict=True):
+            assert np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b - start) + 1e-6
     assert int(compiled.step) == 1
 
 
