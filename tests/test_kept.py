@@ -1,0 +1,99 @@
+"""Runs and SavedModels of earlier versions: they are read, exported and trained on as ever.
+
+``kept/METHOD.tar.xz`` holds a run of ten steps on the six ``pictures``, with the checkpoint of the
+eighth: ``flags.txt``, the log of all ten, the SavedModel that the run ended with and, in
+``completed.npz``, what that model and the exported checkpoint put into the holes of ``scene``. The
+archives are never made anew: those of a later version join them.
+"""
+
+import json
+import pathlib
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import commands
+
+KEPT = pathlib.Path(__file__).parent / "kept"
+PACKAGES = {
+    "glcic": "glcic",
+    "autoencoder": "glcic",
+    "context_encoder": "glcic",
+    "latent_search": "wgan_inpaint",
+}
+ROWS, COLUMNS = slice(40, 90), slice(30, 80)  # of the hole
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """The six pictures that the runs were trained on."""
+    folder = tmp_path_factory.mktemp("kept") / "pictures"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for n in range(6):
+        small = generator.integers(0, 256, (6, 6, 3), np.uint8)
+        picture = cv2.resize(small, (136, 132), interpolation=cv2.INTER_LINEAR)
+        cv2.imwrite(str(folder / f"{n}.png"), picture)
+    return folder
+
+
+@pytest.fixture(params=PACKAGES)
+def run(request, pictures, tmp_path):
+    """The folder of a kept run, its data set being where it is now."""
+    with tarfile.open(KEPT / f"{request.param}.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / request.param
+    flags = (folder / "flags.txt").read_text()
+    (folder / "flags.txt").write_text(
+        flags.replace("--dataset=pictures\n", f"--dataset={pictures}\n")
+    )
+    return folder
+
+
+def scene(pictures):
+    images = [cv2.imread(str(pictures / f"{n}.png"))[..., ::-1] for n in range(2)]
+    holes = np.zeros((2, 132, 136, 1), np.float32)
+    holes[:, ROWS, COLUMNS] = 1
+    return np.stack(images).astype(np.float32) / 255, holes
+
+
+def completed(folder, pictures):
+    """What a SavedModel puts into the scene's holes."""
+    images, holes = scene(pictures)
+    complete = tf.saved_model.load(str(folder)).signatures["complete"]
+    return complete(images=images, masks=holes)["completed"].numpy()[:, ROWS, COLUMNS]
+
+
+def log(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_kept_run_is_read_exported_and_trained_on(run, pictures, tmp_path):
+    expected, model = np.load(run / "completed.npz"), tmp_path / "model"
+    assert expected["saved"].std() > 0.02, "pictures that are all alike prove nothing"
+    package = PACKAGES[run.name]
+    np.testing.assert_allclose(
+        completed(run / "saved_model", pictures), expected["saved"], atol=2e-3
+    )
+    more = ["--iterations=3"] if package == "wgan_inpaint" else []
+    result = commands.run(f"{package}.export", f"--run_dir={run}", f"--output={model}", *more)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(completed(model, pictures), expected["exported"], atol=2e-3)
+
+    before = log(run)
+    result = commands.run(f"{package}.train", f"--flagfile={run}/flags.txt", f"--run_dir={run}")
+    assert result.returncode == 0, result.stderr
+    assert "going on from step 8" in result.stderr
+    after = log(run)
+    for line in before + after:
+        del line["seconds"]
+    assert after[:8] == before[:8] and len(after) == 10
+    # The first step shows that weights and data are those of the run, the second one, behind an
+    # update by adaptive optimizers, that their state is.
+    for new, old, tolerance in zip(after[8:], before[8:], (1e-3, 0.05), strict=True):
+        assert new.keys() == old.keys()
+        for name in new.keys() - {"segment"}:
+            assert new[name] == pytest.approx(old[name], rel=tolerance, abs=tolerance), name
