@@ -34,9 +34,7 @@ OUTPUTS = ("stdout", "stderr")
 
 _forked = multiprocessing.get_context("forkserver")
 # Importing starts no thread of TensorFlow's: what is forked off afterwards is as good as new.
-_forked.set_forkserver_preload(
-    ["tensorflow", "keras", "cv2", "matplotlib.pyplot", "tensorflow_datasets"]
-)
+_forked.set_forkserver_preload(["tests.preloaded"])
 
 
 def run(module, *arguments, cwd=ROOT, timeout=300):

@@ -21,6 +21,15 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+
+def pytest_sessionstart(session):
+    """Imports TensorFlow quietly where tests run, which is not the process that hands them out."""
+    if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", 0):
+        from common import runtime
+
+        runtime.import_tensorflow()
+
+
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
