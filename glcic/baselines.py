@@ -38,8 +38,10 @@ import numpy as np
 import tensorflow as tf
 
 from common.pictures import cropping, masks
+from common.pictures import images as image_files
 from common.training import layers, losses
-from common.training import loop as training
+from common.training.runs import Row
+from common.training.trainer import Trainer
 from glcic import inference, phases
 from glcic.geometry import CONTENT, DECODER, METHODS, SIZE, Geometry  # noqa: F401
 
@@ -204,100 +206,89 @@ def discriminator(width=1.0, dtype="float32"):
     return keras.Model(images, logits, name="discriminator")
 
 
-class Trainer(phases.Trainer):
+class BaselineTrainer(Trainer):
     """Encoder-decoder and, for the context encoder, its discriminator; one kind of step.
 
     ``fit`` wants batches of uint8 [B, 128, 128, 3].
     """
 
-    def __init__(self, completion, discriminator, geometry, weights, seed=0):
+    measures = {"training": METRICS}
+
+    def __init__(self, networks, optimizers, geometry, weights, seed=0):
         """Makes a trainer.
 
         Args:
-          completion: as ``completion_network`` builds it.
-          discriminator: as ``discriminator`` builds it; None for the autoencoder.
-          geometry: the ``Geometry`` of ``completion``.
+          networks: {"completion": as ``completion_network`` builds it} and, of the context
+            encoder, {"discriminator": as ``discriminator`` builds it}.
+          optimizers: one for each of them.
+          geometry: the ``Geometry`` of the encoder-decoder.
           weights: a ``Weights``.
           seed: of sample pictures.
         """
-        unused = phases.Weights(alpha=0.0)
-        super().__init__(completion, discriminator, geometry.holes, CONTENT, unused, seed=seed)
+        super().__init__(networks, optimizers, seed)
         self.geometry, self.weights_of_loss = geometry, weights
-        self._means = {name: keras.metrics.Mean(name=name) for name in self._logged()}
 
-    def _logged(self):
-        return METRICS if self.discriminator is not None else METRICS[:2]
-
-    def compile(self, completion_optimizer, discriminator_optimizer, **options):
-        """Takes one optimizer for each network (the second may be None) and builds their state."""
-        keras.Model.compile(self, optimizer=completion_optimizer, **options)
-        self.completion_optimizer = completion_optimizer
-        completion_optimizer.build(self.completion.trainable_variables)
-        if self.discriminator is not None:
-            self.discriminator_optimizer = discriminator_optimizer
-            discriminator_optimizer.build(self.discriminator.trainable_variables)
-
-    def checkpointed(self):
-        """{name: trackable} of everything that training changes."""
-        names = ["completion", "completion_optimizer"]
-        if self.discriminator is not None:
-            names += ["discriminator", "discriminator_optimizer"]
-        return {name: getattr(self, name) for name in names}
-
-    def call(self, inputs, training=False):
-        """{"images", "masks"} to the prediction in a black picture, all of [B, 128, 128, C]."""
-        side = (SIZE - self.geometry.window) // 2
-        predicted = self.completion(inputs, training=training)
-        return tf.pad(predicted, [[0, 0], [side, side], [side, side], [0, 0]])
-
-    def train_step(self, images):
-        """One step; uint8 [B, 128, 128, 3] to {metric: mean since reset}."""
-        images = tf.cast(images, tf.float32) / 255
+    def training_step(self, data):
+        """The only step; uint8 [B, 128, 128, 3] to what it measures."""
+        images = tf.cast(data, tf.float32) / 255
         holes = masks.draw(self.geometry.holes, images.shape[0], SIZE, SIZE, [0, 0])
         truth = middle(images, self.geometry.window)
         weights, values = self.weights_of_loss, {}
         with tf.GradientTape() as tape:
-            predicted = self.completion({"images": images, "masks": holes}, training=True)
+            inputs = {"images": images, "masks": holes}
+            predicted = self.networks["completion"](inputs, training=True)
             values["reconstruction"] = losses.overlap_mse(
                 2 * predicted - 1, 2 * truth - 1, self.geometry.overlap, weights.overlap
             )
             loss = weights.rec * values["reconstruction"]
-            if self.discriminator is not None:
+            if "discriminator" in self.networks:
                 content = middle(predicted, CONTENT)
                 with tape.stop_recording():
                     values["discriminator"] = self._update_discriminator(
                         middle(images, CONTENT), content
                     )
-                judged = self.discriminator(content, training=True)
+                judged = self.networks["discriminator"](content, training=True)
                 values["gan"] = losses.generator_gan(judged, weights.minimax)
                 loss += weights.adv * values["gan"]
-        self._apply(tape, loss, self.completion, self.completion_optimizer)
-        self.step.assign_add(1)
-        return self._running_means({"loss": loss, **values})
+        self.apply(tape, loss, "completion")
+        return {"loss": loss, **values}
 
     def _update_discriminator(self, real, fake):
+        judge = self.networks["discriminator"]
         with tf.GradientTape() as tape:
-            loss = losses.discriminator_gan(
-                self.discriminator(real, training=True), self.discriminator(fake, training=True)
-            )
-        self._apply(tape, loss, self.discriminator, self.discriminator_optimizer)
+            loss = losses.discriminator_gan(judge(real, training=True), judge(fake, training=True))
+        self.apply(tape, loss, "discriminator")
         return loss
 
+    def sampler(self, first, run):
+        """A function that writes a grid of holes, predictions, completions and originals.
 
-def segments(method, batches, steps, batch_size):
-    """The run's only segment, in a list.
+        Args:
+          first: from a number to so many first training images, uint8 [N, 128, 128, 3].
+          run: the ``common.training.runs.RunDirectory``.
+        """
+        del run
+        images = first(phases.SAMPLES)
+        return lambda path: phases.save_samples(
+            path, image_files.from_uint8(images), self.geometry.holes, self.complete, self.seed
+        )
+
+    def complete(self, inputs):
+        """{"images", "masks"} to the prediction in a black picture, all of [B, 128, 128, C]."""
+        side = (SIZE - self.geometry.window) // 2
+        predicted = self.networks["completion"](inputs, training=False)
+        return tf.pad(predicted, [[0, 0], [side, side], [side, side], [0, 0]])
+
+
+def plan(method, steps, batch_size):
+    """The run's only row, in a list.
 
     Args:
       method: one of ``METHODS``.
-      batches: from (batch size, number of the first image) to a dataset.
       steps: of the run.
       batch_size: images in a step.
     """
-    return [
-        training.Segment(
-            method, steps, lambda done: batches(batch_size, done * batch_size), lambda: None
-        )
-    ]
+    return [Row("training", steps, batch_size, name=method)]
 
 
 class FoldedBaseline(tf.Module):

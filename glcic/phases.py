@@ -13,20 +13,18 @@ holes (and so patches) of their own.
 
 import dataclasses
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 from common import figures
 from common.completion import blending
+from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.pictures import masks
-from common.training import loop as training
 from common.training import losses
+from common.training.runs import Row
+from common.training.trainer import Trainer
 
-PHASES = ("completion", "discriminator", "joint")
 SAMPLES = 8  # images of a sample grid
-METRICS = ("loss", "mse", "perceptual", "gan", "discriminator")
+MEAN_COLOR_IMAGES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,95 +62,69 @@ def local_patches(images, centred_on, size):
     return tf.gather(rows, columns, axis=2, batch_dims=2)
 
 
-class Trainer(keras.Model):
-    """Completion network and discriminators with one ``train_step`` for each phase.
+class PhasesTrainer(Trainer):
+    """Completion network and discriminators with one step for each phase.
 
     ``fit`` wants batches of uint8 [B, S, S, 3]. Holes are drawn in the graph from
-    (seed, step). ``begin`` chooses the phase.
+    (seed, step).
     """
 
+    measures = {
+        "completion": ("loss", "mse", "perceptual"),
+        "discriminator": ("discriminator",),
+        "joint": ("loss", "mse", "perceptual", "gan", "discriminator"),
+    }
+    draws = ("holes",)
+
     def __init__(
-        self,
-        completion,
-        discriminator,
-        mask_spec,
-        patch_size,
-        weights,
-        features=None,
-        seed=0,
+        self, networks, optimizers, mask_spec, size, patch_size, weights, features=None, seed=0
     ):
         """Makes a trainer.
 
         Args:
-          completion: as ``networks.completion_network`` builds it.
-          discriminator: as ``networks.discriminator`` builds it.
+          networks: {"completion", "discriminator"}, as ``glcic.networks`` builds them.
+          optimizers: one for each of them.
           mask_spec: ``common.pictures.masks.MaskSpec`` of the holes, for full-size images.
+          size: S, side of the images in pixels.
           patch_size: side of the local discriminator's input in pixels.
           weights: a ``Weights``.
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.
           seed: of the holes.
         """
-        super().__init__(name="glcic")
+        super().__init__(networks, optimizers, seed)
         if weights.beta and features is None:
             raise ValueError("the perceptual loss needs a feature extractor")
-        self.completion, self.discriminator = completion, discriminator
-        self.mask_spec, self.patch_size = mask_spec, patch_size
-        self.weights_of_loss, self.features, self.seed = weights, features, seed
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.phase, self.shrink = PHASES[0], 1
-        self._means = {name: keras.metrics.Mean(name=name) for name in METRICS}
-
-    def compile(self, completion_optimizer, discriminator_optimizer, **options):
-        """Takes one optimizer for each network and builds their state."""
-        super().compile(optimizer=completion_optimizer, **options)
-        self.completion_optimizer = completion_optimizer
-        self.discriminator_optimizer = discriminator_optimizer
-        completion_optimizer.build(self.completion.trainable_variables)
-        discriminator_optimizer.build(self.discriminator.trainable_variables)
-
-    def checkpointed(self):
-        """{name: trackable} of everything that training changes."""
-        return {
-            "completion": self.completion,
-            "discriminator": self.discriminator,
-            "completion_optimizer": self.completion_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-
-    def begin(self, phase, shrink=1):
-        """Chooses the phase, and the factor by which training images are made smaller.
-
-        Args:
-          phase: one of ``PHASES``.
-          shrink: images and holes are that many times smaller: the progressive training that
-            "GAN在图像修复中的创新应用实践" names (Section 3.4). Only for phase "completion",
-            as the discriminators have a fixed size.
-        """
-        if phase not in PHASES or (shrink != 1 and phase != "completion"):
-            raise ValueError(f"no phase {phase!r} at 1/{shrink} of the size")
-        self.phase, self.shrink = phase, shrink
-
-    def call(self, inputs, training=False):
-        """{"images", "masks"} to the completed images, all of [B, H, W, C]."""
-        return self.completion(inputs, training=training)
+        self.mask_spec, self.size, self.patch_size = mask_spec, size, patch_size
+        self.weights_of_loss, self.features = weights, features
+        self.shrink = 1
 
     @property
-    def metrics(self):
-        """The running means that ``fit`` resets."""
-        return list(self._means.values())
+    def completion(self):
+        """The completion network."""
+        return self.networks["completion"]
 
-    def train_step(self, images):
-        """One step of the chosen phase; uint8 [B, S, S, 3] to {metric: mean since reset}."""
-        images = self._shrunk(tf.cast(images, tf.float32) / 255.0)
-        holes, other_holes = self._draw_holes(images)
-        step = {
-            "completion": self._completion_step,
-            "discriminator": self._discriminator_step,
-            "joint": self._joint_step,
-        }[self.phase]
-        values = step(images, holes, other_holes)
-        self.step.assign_add(1)
-        return self._running_means(values)
+    @property
+    def discriminator(self):
+        """Both discriminators and what joins them."""
+        return self.networks["discriminator"]
+
+    def begin(self, row):
+        """Chooses the phase and the size.
+
+        A smaller size is the progressive training that "GAN在图像修复中的创新应用实践" names
+        (Section 3.4): images and holes are so many times smaller. Only for phase "completion", as
+        the discriminators have a fixed size.
+        """
+        shrink = self.size // (row.size or self.size)
+        if shrink != 1 and row.phase != "completion":
+            raise ValueError(f"no phase {row.phase!r} at 1/{shrink} of the size")
+        super().begin(row)
+        self.shrink = shrink
+
+    def prepare(self, first):
+        """Sets the input layer's mean colour to the training set's ([1] Section 3.2)."""
+        color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
+        self.completion.get_layer("input").mean_color.assign(color)
 
     def _shrunk(self, images):
         if self.shrink == 1:
@@ -162,17 +134,19 @@ class Trainer(keras.Model):
     def _spec(self):
         return self.mask_spec.scaled(1 / self.shrink) if self.shrink > 1 else self.mask_spec
 
-    def _draw_holes(self, images):
-        """Masks for the pictures to complete, and others for the real ones."""
-        batch, height, width, _ = images.shape
-        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self.step, tf.int32)])
-        both = masks.draw(self._spec(), 2 * batch, height, width, seed)
-        return both[:batch], both[batch:]
+    def scene(self, data):
+        """What a step sees.
 
-    def _running_means(self, values):
-        for name, value in values.items():
-            self._means[name].update_state(value)
-        return {name: self._means[name].result() for name in values}
+        Args:
+          data: uint8 [B, S, S, 3].
+
+        Returns:
+          (images in [0, 1], holes of those to complete, holes of those that stand for real ones).
+        """
+        images = self._shrunk(tf.cast(data, tf.float32) / 255.0)
+        batch, height, width, _ = images.shape
+        both = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))
+        return images, both[:batch], both[batch:]
 
     def _reconstruction(self, completed, images, holes):
         """L_M + beta L_p, and the parts by name."""
@@ -188,14 +162,18 @@ class Trainer(keras.Model):
         patches = local_patches(images, holes, self.patch_size)
         return self.discriminator({"images": images, "patches": patches}, training=True)
 
-    def _completion_step(self, images, holes, _):
+    def completion_step(self, data):
+        """Phase 1."""
+        images, holes, _ = self.scene(data)
         with tf.GradientTape() as tape:
             completed = self.completion({"images": images, "masks": holes}, training=True)
             loss, parts = self._reconstruction(completed, images, holes)
-        self._apply(tape, loss, self.completion, self.completion_optimizer)
+        self.apply(tape, loss, "completion")
         return {"loss": loss, **parts}
 
-    def _discriminator_step(self, images, holes, other_holes):
+    def discriminator_step(self, data):
+        """Phase 2."""
+        images, holes, other_holes = self.scene(data)
         completed = self.completion({"images": images, "masks": holes}, training=False)
         pasted = holes * completed + (1 - holes) * images
         return {"discriminator": self._train_discriminator(images, other_holes, pasted, holes)}
@@ -205,10 +183,12 @@ class Trainer(keras.Model):
             loss = losses.discriminator_gan(
                 self._judge(real, real_holes), self._judge(tf.stop_gradient(fake), fake_holes)
             )
-        self._apply(tape, loss, self.discriminator, self.discriminator_optimizer)
+        self.apply(tape, loss, "discriminator")
         return loss
 
-    def _joint_step(self, images, holes, other_holes):
+    def joint_step(self, data):
+        """Phase 3."""
+        images, holes, other_holes = self.scene(data)
         with tf.GradientTape() as tape:
             completed = self.completion({"images": images, "masks": holes}, training=True)
             pasted = holes * completed + (1 - holes) * images
@@ -219,82 +199,70 @@ class Trainer(keras.Model):
                 self._judge(pasted, holes), self.weights_of_loss.minimax
             )
             loss += self.weights_of_loss.alpha * parts["gan"]
-        self._apply(tape, loss, self.completion, self.completion_optimizer)
+        self.apply(tape, loss, "completion")
         return {"loss": loss, **parts, "discriminator": discriminator_loss}
 
-    @staticmethod
-    def _apply(tape, loss, network, optimizer):
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-
-    def set_mean_color(self, color):
-        """Sets the input layer's mean colour, RGB [3] in [0, 1], to the training set's."""
-        self.completion.get_layer("input").mean_color.assign(color)
-
-    def sampler(self, images):
+    def sampler(self, first, run):
         """A function that writes a grid of fixed images and holes to a path.
 
         Columns: the holes, the network's output, the completed picture, the original; all at the
         size of the phase.
 
         Args:
-          images: uint8 [N, S, S, 3].
+          first: from a number to so many first training images, uint8 [N, S, S, 3].
+          run: the ``common.training.runs.RunDirectory``.
         """
+        del run
+        images = first(SAMPLES)
 
         def write(path):
             originals = self._shrunk(tf.constant(image_files.from_uint8(images))).numpy()
-            holes = masks.draw(self._spec(), *originals.shape[:3], [self.seed, -1]).numpy()
-            outputs = self({"images": originals, "masks": holes}).numpy()
-            completed = blending.paste(originals, outputs, holes)
-            shown = figures.show_hole(originals, holes)
-            rows = list(map(list, zip(shown, outputs, completed, originals, strict=True)))
-            image_files.write_image(path, figures.compose_grid(rows))
+            save_samples(path, originals, self._spec(), self.complete, self.seed)
 
         return write
 
+    def complete(self, inputs):
+        """{"images", "masks"} to the completion network's output, all of [B, H, W, C]."""
+        return self.completion(inputs, training=False)
 
-def segments(trainer, batches, steps, batch_size, progressive_steps, progressive_batch_size):
-    """The three phases as segments of a run.
+
+def save_samples(path, originals, mask_spec, complete, seed):
+    """Draws a grid of holes, the network's output, completed pictures and originals.
 
     Args:
-      trainer: a ``Trainer``.
-      batches: from (batch size, number of the first image) to a dataset.
+      path: where to.
+      originals: float32 [N, H, W, 3] in [0, 1].
+      mask_spec: of the holes.
+      complete: from {"images", "masks"} to the output [N, H, W, 3].
+      seed: of the holes.
+    """
+    holes = masks.draw(mask_spec, *originals.shape[:3], [seed, -1]).numpy()
+    outputs = complete({"images": originals, "masks": holes}).numpy()
+    completed = blending.paste(originals, outputs, holes)
+    shown = figures.show_hole(originals, holes)
+    rows = list(map(list, zip(shown, outputs, completed, originals, strict=True)))
+    image_files.write_image(path, figures.compose_grid(rows))
+
+
+def plan(size, steps, batch_size, progressive_steps=0, progressive_batch_size=0):
+    """The three phases as rows of a run; those of no steps are left out.
+
+    Args:
+      size: side of the images in pixels.
       steps: of the three phases.
       batch_size: images in a step.
       progressive_steps: of phase 1, so many first steps see images of half the size.
-      progressive_batch_size: images in such a step.
+      progressive_batch_size: images in such a step; 0 is as many.
 
     Returns:
-      List of ``common.training.loop.Segment``; phases of no steps are left out.
+      List of ``common.training.runs.Row``.
     """
-    progressive_steps = min(progressive_steps, steps[0])
-    plan = [
-        ("completion", 2, progressive_steps, progressive_batch_size),
-        ("completion", 1, steps[0] - progressive_steps, batch_size),
-        ("discriminator", 1, steps[1], batch_size),
-        ("joint", 1, steps[2], batch_size),
+    small = min(progressive_steps, steps[0])
+    half = {"size": size // 2, "name": "completion_half_size"}
+    rows = [
+        Row("completion", small, progressive_batch_size or batch_size, **half),
+        Row("completion", steps[0] - small, batch_size),
+        Row("discriminator", steps[1], batch_size),
+        Row("joint", steps[2], batch_size),
     ]
-    result, seen = [], 0
-    for phase, shrink, count, size in plan:
-        if count:
-            result.append(
-                training.Segment(
-                    phase if shrink == 1 else f"{phase}_half_size",
-                    count,
-                    lambda done, size=size, seen=seen: batches(size, seen + done * size),
-                    lambda phase=phase, shrink=shrink: trainer.begin(phase, shrink),
-                )
-            )
-            seen += count * size
-    return result
-
-
-def describe(trainer):
-    """Parameter counts of the networks, as text."""
-    lines = []
-    for network in filter(None, (trainer.completion, trainer.discriminator)):
-        trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-        lines.append(
-            f"{network.name}: {network.count_params():,} parameters, {trained:,} trained\n"
-        )
-    return "".join(lines)
+    return [row for row in rows if row.steps]

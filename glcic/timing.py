@@ -15,7 +15,8 @@ import tensorflow as tf
 from common.evaluation import benchmarking
 from common.pictures import datasets, masks
 from common.serving import export
-from common.training import loop as training
+from common.training import loop
+from common.training.runs import Row
 from glcic import inference, networks, phases
 
 ARCHITECTURE = "wang2020"
@@ -42,15 +43,19 @@ def step_seconds(precision, xla, phase, repeats):
     """Median seconds of one training step of a phase."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     architecture = networks.ARCHITECTURES[ARCHITECTURE]
-    trainer = phases.Trainer(
-        networks.completion_network(architecture, dtype=policy),
-        networks.discriminator(architecture, dtype=policy),
+    built = {
+        "completion": networks.completion_network(architecture, dtype=policy),
+        "discriminator": networks.discriminator(architecture, dtype=policy),
+    }
+    trainer = phases.PhasesTrainer(
+        built,
+        {name: loop.optimizer("adadelta", 1.0) for name in built},
         masks.MaskSpec(kinds=("rectangle",)),
+        architecture.image_size,
         architecture.patch_size,
         phases.Weights(alpha=0.0004),
     )
-    trainer.compile(*(training.optimizer("adadelta", 1.0) for _ in range(2)))
-    trainer.begin(phase)
+    trainer.begin(Row(phase, 1, TRAINING_BATCH))
     step = tf.function(trainer.train_step, jit_compile=xla == "on")
     side = architecture.image_size
     images = tf.cast(
@@ -96,7 +101,7 @@ def print_table(what, precisions, xlas, batches, repeats):
                         arguments = (completion_seconds, size, batch, repeats)
                         benchmarking.print_measured(label, precision, xla, batch, *arguments)
             if "training" in what:
-                for phase in phases.PHASES:
+                for phase in phases.PhasesTrainer.measures:
                     label = f"step, phase {phase}, batch {TRAINING_BATCH}"
                     arguments = (step_seconds, phase, repeats)
                     benchmarking.print_measured(label, precision, xla, TRAINING_BATCH, *arguments)

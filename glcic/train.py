@@ -38,17 +38,32 @@ def define_flags():
     baseline_flags.define()
 
 
-def build_trainer(mask_spec, policy):
-    """GLCIC's networks, losses and optimizers that the flags describe."""
-    from common.training import loop as training
-    from common.training import vgg19
+def build_trainer(holes, policy):
+    """GLCIC's networks, losses and optimizers that the flags describe; ``holes``: ``MaskSpec``."""
+    from common.training import loop, vgg19
     from glcic import networks, phases
 
-    architecture = ARCHITECTURES[FLAGS.architecture]
-    trainer = phases.Trainer(
-        networks.completion_network(architecture, FLAGS.width, policy),
-        networks.discriminator(architecture, FLAGS.width, policy),
-        mask_spec,
+    architecture, decay = ARCHITECTURES[FLAGS.architecture], FLAGS.decay == "cosine"
+    optimizers = {
+        "completion": loop.optimizer(
+            FLAGS.optimizer,
+            FLAGS.learning_rate,
+            decay_steps=decay * (FLAGS.completion_steps + FLAGS.joint_steps),
+        ),
+        "discriminator": loop.optimizer(
+            FLAGS.optimizer,
+            FLAGS.discriminator_learning_rate or FLAGS.learning_rate,
+            decay_steps=decay * (FLAGS.discriminator_steps + FLAGS.joint_steps),
+        ),
+    }
+    return phases.PhasesTrainer(
+        {
+            "completion": networks.completion_network(architecture, FLAGS.width, policy),
+            "discriminator": networks.discriminator(architecture, FLAGS.width, policy),
+        },
+        optimizers,
+        holes,
+        architecture.image_size,
         architecture.patch_size,
         phases.Weights(FLAGS.alpha, FLAGS.beta, FLAGS.gan == "minimax"),
         # A dry run needs no weights, and so no download.
@@ -57,65 +72,39 @@ def build_trainer(mask_spec, policy):
         else None,
         FLAGS.seed,
     )
-    decay = FLAGS.decay == "cosine"
-    trainer.compile(
-        training.optimizer(
-            FLAGS.optimizer,
-            FLAGS.learning_rate,
-            decay_steps=decay * (FLAGS.completion_steps + FLAGS.joint_steps),
-        ),
-        training.optimizer(
-            FLAGS.optimizer,
-            FLAGS.discriminator_learning_rate or FLAGS.learning_rate,
-            decay_steps=decay * (FLAGS.discriminator_steps + FLAGS.joint_steps),
-        ),
-    )
-    return trainer
 
 
-def build_baseline(geometry_, policy):
-    """The same of a baseline."""
-    from common.training import loop as training
+def build_baseline(where, policy):
+    """The same of a baseline; ``where``: its ``geometry.Geometry``."""
+    from common.training import loop
     from glcic import baselines
 
-    adversarial = FLAGS.method == "context_encoder"
-    trainer = baselines.Trainer(
-        baselines.completion_network(geometry_, FLAGS.width, policy),
-        baselines.discriminator(FLAGS.width, policy) if adversarial else None,
-        geometry_,
-        baseline_flags.weights(),
-        FLAGS.seed,
-    )
-    trainer.compile(
-        *(
-            training.optimizer(
-                FLAGS.optimizer,
-                rate,
-                FLAGS.beta_1,
-                decay_steps=(FLAGS.decay == "cosine") * FLAGS.baseline_steps,
-            )
-            for rate in (
-                FLAGS.learning_rate,
-                FLAGS.discriminator_learning_rate or FLAGS.learning_rate,
-            )
-        )
-    )
-    return trainer
+    networks = {"completion": baselines.completion_network(where, FLAGS.width, policy)}
+    rates = {"completion": FLAGS.learning_rate}
+    if FLAGS.method == "context_encoder":
+        networks["discriminator"] = baselines.discriminator(FLAGS.width, policy)
+        rates["discriminator"] = FLAGS.discriminator_learning_rate or FLAGS.learning_rate
+    decay_steps = (FLAGS.decay == "cosine") * FLAGS.baseline_steps
+    optimizers = {
+        name: loop.optimizer(FLAGS.optimizer, rate, FLAGS.beta_1, decay_steps=decay_steps)
+        for name, rate in rates.items()
+    }
+    weights = baseline_flags.weights()
+    return baselines.BaselineTrainer(networks, optimizers, where, weights, FLAGS.seed)
 
 
-def plan(trainer, batches):
-    """The segments of the run; ``batches`` is from (batch size, first image) to a dataset."""
+def plan():
+    """The rows of the run."""
     from glcic import baselines, phases
 
     if FLAGS.method != "glcic":
-        return baselines.segments(FLAGS.method, batches, FLAGS.baseline_steps, FLAGS.batch_size)
-    return phases.segments(
-        trainer,
-        batches,
+        return baselines.plan(FLAGS.method, FLAGS.baseline_steps, FLAGS.batch_size)
+    return phases.plan(
+        ARCHITECTURES[FLAGS.architecture].image_size,
         (FLAGS.completion_steps, FLAGS.discriminator_steps, FLAGS.joint_steps),
         FLAGS.batch_size,
         FLAGS.progressive_steps,
-        FLAGS.progressive_batch_size or FLAGS.batch_size,
+        FLAGS.progressive_batch_size,
     )
 
 
@@ -123,10 +112,11 @@ def save(trainer, path):
     """Exports the trained network."""
     from glcic import exporting
 
+    network = trainer.networks["completion"]
     if FLAGS.method == "glcic":
-        exporting.save(trainer.completion, FLAGS.architecture, path)
+        exporting.save(network, FLAGS.architecture, path)
     else:
-        exporting.save_baseline(trainer.completion, FLAGS.method, trainer.geometry, path)
+        exporting.save_baseline(network, FLAGS.method, trainer.geometry, path)
 
 
 def main():
@@ -145,38 +135,29 @@ def main():
 
     runtime.import_tensorflow()
     from common.pictures import datasets
-    from common.training import loop as training
-    from glcic import phases
+    from common.training import loop
 
     policy, jit_compile = runtime_flags.settle()
     trainer = (build_trainer if glcic else build_baseline)(holes, policy)
     if FLAGS.dry_run:
-        print(settings + phases.describe(trainer))
+        print(settings + trainer.describe())
         return
 
-    def batches(batch_size, first):
-        return datasets.training_batches(
-            FLAGS.dataset, prepare, batch_size, FLAGS.seed, first, FLAGS.split, FLAGS.data_dir
-        )
+    source = (FLAGS.dataset, prepare)
+    where = {"split": FLAGS.split, "data_dir": FLAGS.data_dir}
 
-    first_images = next(iter(batches(phases.SAMPLES, 0).as_numpy_iterator()))
+    def batches(batch_size, first):
+        return datasets.training_batches(*source, batch_size, FLAGS.seed, first, **where)
+
+    def first(count):
+        return datasets.first_images(count, *source, FLAGS.seed, **where)
+
+    # Reads pictures: a data set that cannot be read leaves no run behind.
+    sample = trainer.sampler(first, run)
     run.settle_flags(settings, free=training_flags.FREE)
-    if glcic and not run.has_checkpoint():  # a checkpoint brings its own
-        trainer.set_mean_color(
-            datasets.mean_color(
-                FLAGS.dataset, prepare, FLAGS.seed, split=FLAGS.split, data_dir=FLAGS.data_dir
-            )
-        )
-    complete = training.fit(
-        trainer,
-        trainer.checkpointed(),
-        plan(trainer, batches),
-        run,
-        training_flags.schedule(),
-        trainer.sampler(first_images),
-        jit_compile,
-    )
-    if not complete:
+    if not run.has_checkpoint():
+        trainer.prepare(first)
+    if not loop.fit(trainer, plan(), batches, run, training_flags.schedule(), sample, jit_compile):
         sys.exit(130)
     save(trainer, run.saved_model)
 

@@ -13,34 +13,20 @@ critic; the generator follows whenever the critic had as many updates as the pap
 import dataclasses
 import math
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 from common import figures
 from common.pictures import images as image_files
 from common.pictures import masks
 from common.training import layers, losses
-from common.training import loop as training
+from common.training.runs import Row
+from common.training.trainer import Trainer
 from wgan_inpaint import networks
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.settings import OBJECTIVES  # noqa: F401
+from wgan_inpaint.studies import history
 
-PHASES = ("adversarial", "encoder")
-METRICS = (
-    "wasserstein",
-    "jensen_shannon",
-    "critic",
-    "generator",
-    "penalty",
-    "encoder",
-    "latent",
-    "context",
-)
 SAMPLES = 64  # pictures of a sample grid
-
-# What a step draws, as the second seed of its stateless generators.
-_CRITIC_Z, _GENERATOR_Z, _EPSILON, _ENCODER_Z, _HOLES = range(5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,125 +70,99 @@ class Objective:
         return int(tf.reduce_sum(updates)) if generator_steps else 0
 
 
-class Trainer(keras.Model):
-    """Generator, critic and encoder with one ``train_step`` for each of ``PHASES``.
+def build_networks(architecture, dtype="float32"):
+    """{name: network} of what is trained; "average" is frozen and begins as the generator.
+
+    Args:
+      architecture: a ``networks.Architecture``.
+      dtype: Keras dtype policy.
+    """
+    built = {
+        "generator": networks.generator(architecture, dtype),
+        "average": networks.generator(architecture, dtype),
+        "critic": networks.critic(architecture, dtype),
+        "encoder": networks.encoder(architecture, dtype=dtype),
+    }
+    built["average"].set_weights(built["generator"].get_weights())
+    built["average"].trainable = False
+    return built
+
+
+class AdversarialTrainer(Trainer):
+    """Generator, critic and encoder with one step for each phase.
 
     ``fit`` wants batches of uint8 [B, S, S, 3]. Everything random is drawn in the graph from
-    (seed, step). ``begin`` chooses the phase. ``average`` is the moving average of the generator's
-    weights, which is what the search uses.
+    (seed, step). ``average`` is the moving average of the generator's weights, which is what the
+    search uses.
     """
+
+    measures = {
+        "adversarial": ("wasserstein", "jensen_shannon", "critic", "generator", "penalty"),
+        "encoder": ("encoder", "latent", "context"),
+    }
+    draws = ("critic z", "generator z", "epsilon", "encoder z", "holes")
 
     def __init__(
         self,
-        architecture,
+        networks,
+        optimizers,
         objective,
         mask_spec,
         averaging=0.999,
         encoder_context=10.0,
-        dtype="float32",
         seed=0,
     ):
-        """Builds the networks.
+        """Makes a trainer.
 
         Args:
-          architecture: a ``networks.Architecture``.
+          networks: of ``build_networks``.
+          optimizers: for "generator", "critic" and "encoder".
           objective: an ``Objective``.
           mask_spec: ``common.pictures.masks.MaskSpec`` of the encoder's holes.
           averaging: decay of the average; 0 is the generator itself.
           encoder_context: weight of the encoder's context loss beside the squared error of z.
-          dtype: Keras dtype policy.
           seed: of everything random.
         """
-        super().__init__(name="wgan")
-        self.architecture, self.objective, self.mask_spec = architecture, objective, mask_spec
-        self.generator = networks.generator(architecture, dtype)
-        self.average = networks.generator(architecture, dtype)
-        self.average.set_weights(self.generator.get_weights())
-        self.average.trainable = False
-        self.critic = networks.critic(architecture, dtype)
-        self.encoder = networks.encoder(architecture, dtype=dtype)
-        self.averaging, self.encoder_context, self.seed = averaging, encoder_context, seed
-        self.phase = PHASES[0]
-        self.step, self.generator_steps, self.critic_since = (
-            tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
-            for name in ("step", "generator_steps", "critic_since")
-        )
-        self._means = {name: keras.metrics.Mean(name=name) for name in METRICS}
+        super().__init__(networks, optimizers, seed, ("generator_steps", "critic_since"))
+        self.objective, self.mask_spec = objective, mask_spec
+        self.averaging, self.encoder_context = averaging, encoder_context
+        self.latent = self.generator.input_shape[-1]
 
-    def compile(self, generator_optimizer, critic_optimizer, encoder_optimizer, **options):
-        """Takes one optimizer for each network and builds their state."""
-        super().compile(optimizer=generator_optimizer, **options)
-        self.generator_optimizer = generator_optimizer
-        self.critic_optimizer = critic_optimizer
-        self.encoder_optimizer = encoder_optimizer
-        generator_optimizer.build(self.generator.trainable_variables)
-        critic_optimizer.build(self.critic.trainable_variables)
-        encoder_optimizer.build(self.encoder.trainable_variables)
+    generator, average, critic, encoder = (
+        property(lambda self, name=name: self.networks[name])
+        for name in ("generator", "average", "critic", "encoder")
+    )
 
-    def checkpointed(self):
-        """{name: trackable} of everything that training changes."""
-        names = ("generator", "average", "critic", "encoder", "generator_steps", "critic_since")
-        names += ("generator_optimizer", "critic_optimizer", "encoder_optimizer")
-        return {name: getattr(self, name) for name in names}
-
-    def begin(self, phase):
-        """Chooses the phase, one of ``PHASES``."""
-        if phase not in PHASES:
-            raise ValueError(f"no phase {phase!r}")
-        if phase == "encoder":
+    def begin(self, row):
+        """Chooses the phase; before the encoder's, the average's statistics are set."""
+        super().begin(row)
+        if row.phase == "encoder":
             calibrate(self.average)
-        self.phase = phase
-
-    @property
-    def metrics(self):
-        """The means of the phase's quantities since the last log line."""
-        return [self._means[name] for name in self._logged()]
-
-    def _logged(self):
-        if self.phase == "encoder":
-            return ("encoder", "latent", "context")
-        distance = "jensen_shannon" if self.objective.name == "gan" else "wasserstein"
-        penalty = ("penalty",) if self.objective.name == "wgan_gp" else ()
-        return (distance, "critic", "generator", *penalty)
 
     def train_step(self, data):
-        """One update of the critic, and of the generator if its turn has come; or of the encoder.
+        """One step of the phase; uint8 [B, S, S, 3] to means, and ``generator_steps``."""
+        return {**super().train_step(data), "generator_steps": self.counters["generator_steps"]}
 
-        Args:
-          data: uint8 [B, S, S, 3].
-
-        Returns:
-          {name: mean since the last log line}, and ``generator_steps``.
-        """
+    def adversarial_step(self, data):
+        """One update of the critic, and of the generator if its turn has come."""
         images = tf.cast(data, tf.float32) / 255
-        if self.phase == "encoder":
-            values = self._encoder_step(images)
-        else:
-            values = self._critic_step(images)
-            self.critic_since.assign_add(1)
-            due = self.objective.critic_updates(self.generator_steps)
-            tf.cond(
-                self.critic_since >= tf.cast(due, tf.int64),
-                lambda: self._generator_step(tf.shape(images)[0]),
-                lambda: None,
-            )  # both branches only have side effects
-        self.step.assign_add(1)
-        for name, value in values.items():
-            self._means[name].update_state(value)
-        logs = {name: self._means[name].result() for name in values}
-        return {**logs, "generator_steps": self.generator_steps}
+        values = self._critic_step(images)
+        since = self.counters["critic_since"]
+        since.assign_add(1)
+        due = self.objective.critic_updates(self.counters["generator_steps"])
+        tf.cond(
+            since >= tf.cast(due, tf.int64),
+            lambda: self._generator_step(tf.shape(images)[0]),
+            lambda: None,
+        )  # both branches only have side effects
+        return values
 
-    def _seed(self, what):
-        """Two integers for a stateless generator; different for each step and purpose."""
-        step = tf.cast(self.step * (_HOLES + 1) + what, tf.int32)
-        return tf.stack([tf.constant(self.seed, tf.int32), step])
-
-    def _latents(self, count, what):
-        return networks.random_latents(count, self.architecture.latent, self._seed(what))
+    def _latents(self, count, purpose):
+        return networks.random_latents(count, self.latent, self.random(purpose))
 
     def _critic_step(self, images):
         count = tf.shape(images)[0]
-        fakes = self.generator(self._latents(count, _CRITIC_Z), training=True)
+        fakes = self.generator(self._latents(count, "critic z"), training=True)
         values = {}
         with tf.GradientTape() as tape:
             real, fake = self.critic(images, training=True), self.critic(fakes, training=True)
@@ -215,12 +175,12 @@ class Trainer(keras.Model):
                 values["wasserstein"] = -loss
                 generator_loss = losses.wasserstein_generator(fake)
             if self.objective.name == "wgan_gp":
-                epsilon = networks.uniform([count, 1, 1, 1], self._seed(_EPSILON))
+                epsilon = networks.uniform([count, 1, 1, 1], self.random("epsilon"))
                 values["penalty"] = losses.gradient_penalty(
                     lambda x: self.critic(x, training=True), images, fakes, epsilon
                 )
                 loss += self.objective.penalty * values["penalty"]
-        self._apply(tape, loss, self.critic, self.critic_optimizer)
+        self.apply(tape, loss, "critic")
         if self.objective.name == "wgan":
             for variable in self.critic.trainable_variables:
                 clip = self.objective.clip
@@ -228,28 +188,26 @@ class Trainer(keras.Model):
         return {**values, "critic": loss, "generator": generator_loss}
 
     def _generator_step(self, count):
-        z = self._latents(count, _GENERATOR_Z)
+        z = self._latents(count, "generator z")
         with tf.GradientTape() as tape:
             scores = self.critic(self.generator(z, training=True), training=True)
             if self.objective.name == "gan":
                 loss = losses.generator_gan(scores)
             else:
                 loss = losses.wasserstein_generator(scores)
-        self._apply(tape, loss, self.generator, self.generator_optimizer)
-        # The first updates count more than the random weights before them.
-        done = tf.cast(self.generator_steps, tf.float32)
-        keep = tf.minimum(self.averaging, (1 + done) / (10 + done))
-        for mean, new in zip(self.average.weights, self.generator.weights, strict=True):
-            mean.assign(keep * mean.value + (1 - keep) * new.value)
-        self.generator_steps.assign_add(1)
-        self.critic_since.assign(0)
+        self.apply(tape, loss, "generator")
+        done = self.counters["generator_steps"]
+        self.follow("average", "generator", self.averaging, done)
+        done.assign_add(1)
+        self.counters["critic_since"].assign(0)
 
-    def _encoder_step(self, images):
+    def encoder_step(self, data):
         """Pairs (masked G(z), z), whose z is known, and as many masked real images, without."""
-        count, side = tf.shape(images)[0], self.architecture.size
-        z = self._latents(count, _ENCODER_Z)
+        images = tf.cast(data, tf.float32) / 255
+        count, side = tf.shape(images)[0], images.shape[1]
+        z = self._latents(count, "encoder z")
         targets = tf.concat([self.average(z, training=False), images], axis=0)
-        holes = masks.draw(self.mask_spec, 2 * images.shape[0], side, side, self._seed(_HOLES))
+        holes = masks.draw(self.mask_spec, 2 * images.shape[0], side, side, self.random("holes"))
         with tf.GradientTape() as tape:
             guess = self.encoder({"images": targets, "masks": holes}, training=True)
             latent = tf.reduce_mean(tf.math.squared_difference(guess[:count], z))
@@ -261,25 +219,26 @@ class Trainer(keras.Model):
                 ]
             )
             loss = latent + self.encoder_context * context
-        self._apply(tape, loss, self.encoder, self.encoder_optimizer)
+        self.apply(tape, loss, "encoder")
         return {"encoder": loss, "latent": latent, "context": context}
 
-    @staticmethod
-    def _apply(tape, loss, network, optimizer):
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
+    def sampler(self, first, run):
+        """A function that writes a grid of pictures of fixed z, and draws the run's history.
 
-    def sampler(self):
-        """A function that writes a grid of pictures of fixed z to a path."""
-        z = networks.random_latents(SAMPLES, self.architecture.latent, [self.seed, -1])
+        Args:
+          first: not used.
+          run: the ``common.training.runs.RunDirectory``.
+        """
+        del first
+        return history.drawing(self.write_pictures, run)
 
-        def write(path):
-            pictures = self.average(z, training=False).numpy()
-            side = math.isqrt(SAMPLES)
-            rows = [list(pictures[n : n + side]) for n in range(0, SAMPLES, side)]
-            image_files.write_image(path, figures.compose_grid(rows))
-
-        return write
+    def write_pictures(self, path):
+        """Writes a grid of pictures of fixed z."""
+        z = networks.random_latents(SAMPLES, self.latent, [self.seed, -1])
+        pictures = self.average(z, training=False).numpy()
+        side = math.isqrt(SAMPLES)
+        rows = [list(pictures[n : n + side]) for n in range(0, SAMPLES, side)]
+        image_files.write_image(path, figures.compose_grid(rows))
 
 
 def calibrate(generator, batches=100):
@@ -313,37 +272,16 @@ def _weighted_mean(values, weights):
     return tf.reduce_mean(shares)
 
 
-def describe(trainer):
-    """Parameter counts of the networks, as text."""
-    lines = []
-    for network in (trainer.generator, trainer.critic, trainer.encoder):
-        trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-        lines.append(
-            f"{network.name}: {network.count_params():,} parameters, {trained:,} trained\n"
-        )
-    return "".join(lines)
-
-
-def segments(trainer, batches, steps, encoder_steps, batch_size):
-    """The two phases as segments of a run; a phase of no steps is left out.
+def plan(steps, encoder_steps, batch_size):
+    """The two phases as rows of a run; a phase of no steps is left out.
 
     Args:
-      trainer: a ``Trainer``.
-      batches: from the number of the first image to a dataset.
       steps: of the critic.
       encoder_steps: of the encoder.
       batch_size: images in a step.
 
     Returns:
-      List of ``common.training.loop.Segment``.
+      List of ``common.training.runs.Row``.
     """
-    return [
-        training.Segment(
-            phase,
-            count,
-            lambda done, seen=seen: batches((seen + done) * batch_size),
-            lambda phase=phase: trainer.begin(phase),
-        )
-        for phase, count, seen in zip(PHASES, (steps, encoder_steps), (0, steps), strict=True)
-        if count
-    ]
+    rows = [Row("adversarial", steps, batch_size), Row("encoder", encoder_steps, batch_size)]
+    return [row for row in rows if row.steps]

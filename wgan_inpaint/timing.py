@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from common.evaluation import benchmarking
 from common.pictures import masks
-from common.training import loop as training
+from common.training import loop
 from wgan_inpaint import adversarial, inference, networks
 from wgan_inpaint.search import latent_search
 
@@ -113,13 +113,15 @@ def classic_seconds(precision, xla, batch, repeats):
 def step_seconds(precision, xla, critic_steps, repeats):
     """Median seconds of a training step whose generator follows every so-manyth time."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    trainer = adversarial.Trainer(
-        ARCHITECTURES["packaged"],
+    trainer = adversarial.AdversarialTrainer(
+        adversarial.build_networks(ARCHITECTURES["packaged"], policy),
+        {
+            name: loop.optimizer("adam", 1e-4, beta_1=0.0, beta_2=0.9)
+            for name in ("generator", "critic", "encoder")
+        },
         adversarial.Objective("wgan_gp", critic_steps=critic_steps),
         masks.MaskSpec(),
-        dtype=policy,
     )
-    trainer.compile(*(training.optimizer("adam", 1e-4, beta_1=0.0, beta_2=0.9) for _ in range(3)))
     step = tf.function(trainer.train_step, jit_compile=xla == "on")
     images, _ = scene(ARCHITECTURES["packaged"], TRAINING_BATCH)
     images = tf.cast(255 * images, tf.uint8)

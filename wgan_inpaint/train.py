@@ -42,36 +42,29 @@ def build_trainer(objective, mask_spec, policy, steps):
       policy: Keras dtype policy.
       steps: of the adversarial phase, for the decay of the learning rate.
     """
-    from common.training import loop as training
+    from common.training import loop
     from wgan_inpaint import adversarial
 
-    trainer = adversarial.Trainer(
-        wgan_flags.architecture(),
+    decay, betas = FLAGS.decay == "cosine", (FLAGS.beta_1, FLAGS.beta_2)
+    critic_rate = FLAGS.discriminator_learning_rate or FLAGS.learning_rate
+    optimizers = {
+        "generator": loop.optimizer(
+            FLAGS.optimizer, FLAGS.learning_rate, *betas, decay * FLAGS.generator_steps
+        ),
+        "critic": loop.optimizer(FLAGS.optimizer, critic_rate, *betas, decay * steps),
+        "encoder": loop.optimizer(
+            "adam", FLAGS.encoder_learning_rate, decay_steps=FLAGS.encoder_steps
+        ),
+    }
+    return adversarial.AdversarialTrainer(
+        adversarial.build_networks(wgan_flags.architecture(), policy),
+        optimizers,
         objective,
         mask_spec,
         FLAGS.averaging,
         FLAGS.encoder_context,
-        policy,
         FLAGS.seed,
     )
-    decay = FLAGS.decay == "cosine"
-    betas = {"beta_1": FLAGS.beta_1, "beta_2": FLAGS.beta_2}
-    trainer.compile(
-        training.optimizer(
-            FLAGS.optimizer,
-            FLAGS.learning_rate,
-            decay_steps=decay * FLAGS.generator_steps,
-            **betas,
-        ),
-        training.optimizer(
-            FLAGS.optimizer,
-            FLAGS.discriminator_learning_rate or FLAGS.learning_rate,
-            decay_steps=decay * steps,
-            **betas,
-        ),
-        training.optimizer("adam", FLAGS.encoder_learning_rate, decay_steps=FLAGS.encoder_steps),
-    )
-    return trainer
 
 
 def main():
@@ -87,41 +80,33 @@ def main():
 
     runtime.import_tensorflow()
     from common.pictures import datasets
-    from common.training import loop as training
+    from common.training import loop
     from wgan_inpaint import adversarial, exporting, loading, restoring
     from wgan_inpaint.search import latent_search
-    from wgan_inpaint.studies import history
 
     policy, jit_compile = runtime_flags.settle()
     objective = wgan_flags.objective()
     steps = objective.total_steps(FLAGS.generator_steps)
     trainer = build_trainer(objective, holes, policy, steps)
     if FLAGS.dry_run:
-        print(settings + adversarial.describe(trainer))
+        print(settings + trainer.describe())
         return
 
-    def batches(first):
-        return datasets.training_batches(
-            FLAGS.dataset,
-            prepare,
-            FLAGS.batch_size,
-            FLAGS.seed,
-            first,
-            FLAGS.split,
-            FLAGS.data_dir,
-        )
+    source = (FLAGS.dataset, prepare)
+    where = {"split": FLAGS.split, "data_dir": FLAGS.data_dir}
 
+    def batches(batch_size, first):
+        return datasets.training_batches(*source, batch_size, FLAGS.seed, first, **where)
+
+    def first(count):
+        return datasets.first_images(count, *source, FLAGS.seed, **where)
+
+    plan = adversarial.plan(steps, FLAGS.encoder_steps, FLAGS.batch_size)
+    sample = trainer.sampler(first, run)
     run.settle_flags(settings, free=training_flags.FREE)
-    complete = training.fit(
-        trainer,
-        trainer.checkpointed(),
-        adversarial.segments(trainer, batches, steps, FLAGS.encoder_steps, FLAGS.batch_size),
-        run,
-        training_flags.schedule(),
-        history.drawing(trainer.sampler(), run),
-        jit_compile,
-    )
-    if not complete:
+    if not run.has_checkpoint():
+        trainer.prepare(first)
+    if not loop.fit(trainer, plan, batches, run, training_flags.schedule(), sample, jit_compile):
         sys.exit(130)
     networks_ = loading.fold(restoring.restore(run))
     exporting.save(networks_, latent_search.fast(networks_), run.saved_model)

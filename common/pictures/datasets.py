@@ -140,7 +140,12 @@ def training_batches(
     )
 
 
-def mean_color(dataset, prepare, seed, count=1000, **options):
-    """The mean RGB of ``count`` training images, float32 [3] in [0, 1]."""
-    batch = training_batches(dataset, prepare, count, seed, **options).take(1)
-    return next(iter(batch.as_numpy_iterator())).mean((0, 1, 2)).astype(np.float32) / 255
+def first_images(count, dataset, prepare, seed, **options):
+    """The first ``count`` images of ``training_batches``, uint8 [count, S, S, 3]."""
+    batches = training_batches(dataset, prepare, count, seed, **options)
+    return next(batches.take(1).as_numpy_iterator())
+
+
+def mean_color(images):
+    """The mean RGB of images, uint8 [N, H, W, 3]: float32 [3] in [0, 1]."""
+    return images.mean((0, 1, 2)).astype(np.float32) / 255

@@ -1,4 +1,4 @@
-"""One way to train: segments of a run, a run directory, exact resume.
+"""One way to train: the rows of a plan, a run directory, exact resume.
 
 A run directory holds ``flags.txt`` (a valid ``--flagfile``), ``metrics.jsonl`` (a line every
 ``log_every`` steps: step, segment, mean of each metric since the last line, seconds),
@@ -7,13 +7,11 @@ at the end, ``saved_model/``. Training that was stopped in any way goes on from 
 checkpoint when ``fit`` is called again with the same directory.
 """
 
-import dataclasses
 import json
 import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -22,25 +20,7 @@ from absl import logging
 
 from common.errors import InputError, reason
 from common.runtime import Interruption, progress_bar
-from common.training.runs import OPTIMIZERS, RunDirectory, Schedule  # noqa: F401
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """A stretch of training in which nothing but the data changes.
-
-    Attributes:
-      name: for logs and sample files.
-      steps: optimizer steps.
-      batches: from the number of steps already done in the segment to a dataset that starts
-        with the next step's batch.
-      begin: called before the segment, also when it is resumed.
-    """
-
-    name: str
-    steps: int
-    batches: Callable
-    begin: Callable
+from common.training.runs import OPTIMIZERS, Row, RunDirectory, Schedule  # noqa: F401
 
 
 class TorchRMSprop(keras.optimizers.Optimizer):
@@ -91,11 +71,11 @@ def optimizer(name, learning_rate, beta_1=0.9, beta_2=0.999, decay_steps=0):
 
 
 class _Supervisor(keras.callbacks.Callback):
-    """Progress bar, log, samples, checkpoints and the stop on NaN or Ctrl-C of one segment."""
+    """Progress bar, log, samples, checkpoints and the stop on NaN or Ctrl-C of one row."""
 
-    def __init__(self, run, schedule, segment, first, last, manager, sample, interruption):
+    def __init__(self, run, schedule, title, first, last, manager, sample, interruption):
         super().__init__()
-        self.run, self.schedule, self.segment = run, schedule, segment
+        self.run, self.schedule, self.title = run, schedule, title
         self.step, self.first, self.last = first, first, last
         self.manager, self.sample, self.interruption = manager, sample, interruption
         self.board = _summary_writer(run.path / "tensorboard")
@@ -113,7 +93,7 @@ class _Supervisor(keras.callbacks.Callback):
         if done or self._due(self.schedule.log_every):
             self._log(values)
         if done or self._due(self.schedule.sample_every):
-            self.sample(self.run.samples / f"{self.step:07d}_{self.segment.name}.png")
+            self.sample(self.run.samples / f"{self.step:07d}_{self.title}.png")
         if done or self.interruption.requested or self._due(self.schedule.save_every):
             self._save()
         if self.interruption.requested:
@@ -124,7 +104,7 @@ class _Supervisor(keras.callbacks.Callback):
 
     def _log(self, values):
         now = time.perf_counter()
-        line = {"step": self.step, "segment": self.segment.name, **values}
+        line = {"step": self.step, "segment": self.title, **values}
         line["seconds"] = round(now - self.began, 3)
         self.began = now
         with open(self.run.metrics, "a", encoding="utf-8") as log:
@@ -165,14 +145,14 @@ def _summary_writer(folder):
     return tf.summary.create_file_writer(str(folder))
 
 
-def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
-    """Trains through the segments, going on where an earlier call was stopped.
+def fit(trainer, plan, batches, run_dir, schedule, sample, jit_compile=False):
+    """Trains through the rows of a plan, going on where an earlier call was stopped.
 
     Args:
-      model: a compiled ``keras.Model``; its ``train_step`` returns the metrics to log and
-        counts in ``model.step``, an int64 variable.
-      state: {name: trackable}, everything that a resumed run needs but the step.
-      segments: list of ``Segment``.
+      trainer: a ``common.training.trainer.Trainer``.
+      plan: list of ``Row``.
+      batches: from (batch size, number of the first image) to a dataset that begins with it; the
+        images go on from row to row.
       run_dir: a folder, or a ``RunDirectory``.
       schedule: a ``Schedule``.
       sample: called with a path to write a sample picture.
@@ -185,7 +165,7 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
       InputError: a loss is not finite, a checkpoint does not fit or cannot be written.
     """
     run = run_dir if isinstance(run_dir, RunDirectory) else RunDirectory(run_dir)
-    checkpoint = tf.train.Checkpoint(step=model.step, **state)
+    checkpoint = tf.train.Checkpoint(step=trainer.step, **trainer.checkpointed())
     manager = tf.train.CheckpointManager(
         checkpoint, str(run.checkpoints), max_to_keep=schedule.keep_checkpoints
     )
@@ -197,28 +177,29 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
                 f"{manager.latest_checkpoint} does not fit this run "
                 f"({reason(error)}); take a new --run_dir"
             ) from error
-        logging.info("going on from step %d (%s)", int(model.step), manager.latest_checkpoint)
-    run.forget_after(int(model.step))
+        logging.info("going on from step %d (%s)", int(trainer.step), manager.latest_checkpoint)
+    run.forget_after(int(trainer.step))
 
     with Interruption() as interruption:
-        start = 0
-        for segment in segments:
-            done = max(0, int(model.step) - start)
-            start += segment.steps
-            if done >= segment.steps or interruption.requested:
+        end = seen = 0
+        for row in plan:
+            done = max(0, int(trainer.step) - end)
+            first, end = seen + done * row.batch_size, end + row.steps
+            seen += row.steps * row.batch_size
+            if done >= row.steps or interruption.requested:
                 continue
-            segment.begin()
-            # Setting it makes Keras trace the step anew for the segment's networks.
-            model.jit_compile = jit_compile
-            model.make_train_function(force=True)
-            logging.info("%s: %d steps", segment.name, segment.steps - done)
+            trainer.begin(row)
+            # Setting it makes Keras trace the step anew for the phase's networks.
+            trainer.jit_compile = jit_compile
+            trainer.make_train_function(force=True)
+            logging.info("%s: %d steps", row.title, row.steps - done)
             supervisor = _Supervisor(
-                run, schedule, segment, int(model.step), start, manager, sample, interruption
+                run, schedule, row.title, int(trainer.step), end, manager, sample, interruption
             )
             try:
-                model.fit(
-                    segment.batches(done),
-                    steps_per_epoch=segment.steps - done,
+                trainer.fit(
+                    batches(row.batch_size, first),
+                    steps_per_epoch=row.steps - done,
                     shuffle=False,  # the data comes in its order
                     verbose=0,
                     callbacks=[supervisor],
@@ -227,5 +208,5 @@ def fit(model, state, segments, run_dir, schedule, sample, jit_compile=False):
                 print(file=sys.stderr)  # the message is not to end up in the progress bar
                 raise
     if interruption.requested:
-        logging.info("stopped at step %d; start the same command again to go on", int(model.step))
-    return int(model.step) == sum(segment.steps for segment in segments)
+        logging.info("stopped at step %d; start the same command again to go on", int(trainer.step))
+    return int(trainer.step) == sum(row.steps for row in plan)

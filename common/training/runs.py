@@ -16,6 +16,30 @@ OPTIMIZERS = ("adadelta", "adam", "rmsprop")
 
 
 @dataclasses.dataclass(frozen=True)
+class Row:
+    """A stretch of a run in which nothing but the data changes: a row of its plan.
+
+    Attributes:
+      phase: name of what is trained, as the method's trainer knows it.
+      steps: optimizer steps.
+      batch_size: images in a step.
+      size: side of the images in pixels; 0 is the method's own.
+      name: for logs and sample files; "" is the phase's.
+    """
+
+    phase: str
+    steps: int
+    batch_size: int
+    size: int = 0
+    name: str = ""
+
+    @property
+    def title(self):
+        """What logs and sample files call it."""
+        return self.name or self.phase
+
+
+@dataclasses.dataclass(frozen=True)
 class Schedule:
     """How often, in steps, what is written; 0 is never."""
 

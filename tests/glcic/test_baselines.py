@@ -46,10 +46,15 @@ def make_network(geometry, lively=False):
 def make_trainer(method="context_encoder", weights=None, geometry=FAIR):
     """A trainer with plain gradient descent, the same weights every time."""
     network = make_network(geometry)
-    judge = baselines.discriminator(WIDTH) if method == "context_encoder" else None
-    trainer = baselines.Trainer(network, judge, geometry, weights or baselines.Weights())
-    trainer.compile(*(keras.optimizers.SGD(RATE) for _ in range(2)))
-    return trainer
+    networks = {"completion": network}
+    if method == "context_encoder":
+        networks["discriminator"] = baselines.discriminator(WIDTH)
+    optimizers = {name: keras.optimizers.SGD(RATE) for name in networks}
+    return baselines.BaselineTrainer(networks, optimizers, geometry, weights or baselines.Weights())
+
+
+def trained_of(trainer, name):
+    return trained(trainer.networks[name])
 
 
 def predict(network, images, holes=CENTRE, **options):
@@ -196,26 +201,30 @@ def test_overlap_mse_weighs_the_border_band():
 def test_one_step_changes_what_it_should_by_the_papers_gradient(method):
     weights = baselines.Weights(rec=0.9, adv=0.3)
     trainer, other = make_trainer(method, weights), make_trainer(method, weights)
-    before = trained(other.completion)
+    before = trained_of(other, "completion")
     values = {name: float(value) for name, value in trainer.train_step(IMAGES).items()}
     images = tf.cast(IMAGES, tf.float32) / 255
     with tf.GradientTape() as tape:
-        predicted = predict(other.completion, images, training=True)
+        predicted = predict(other.networks["completion"], images, training=True)
         truth = images[:, 28:100, 28:100]
         reconstruction = losses.overlap_mse(2 * predicted - 1, 2 * truth - 1, 4, 10.0)
         loss = 0.9 * reconstruction
         if method == "context_encoder":
             # The generator is judged by the discriminator that has just learned.
-            judge = trainer.discriminator
+            judge = trainer.networks["discriminator"]
             loss += 0.3 * losses.generator_gan(judge(predicted[:, 4:-4, 4:-4], training=True))
-    gradients = tape.gradient(loss, other.completion.trainable_variables)
-    for old, gradient, new in zip(before, gradients, trained(trainer.completion), strict=True):
+    gradients = tape.gradient(loss, other.networks["completion"].trainable_variables)
+    for old, gradient, new in zip(
+        before, gradients, trained_of(trainer, "completion"), strict=True
+    ):
         np.testing.assert_allclose(new, old - RATE * gradient, rtol=1e-3, atol=2e-6)
     assert values["reconstruction"] == pytest.approx(float(reconstruction), rel=1e-4)
     assert values["loss"] == pytest.approx(float(loss), rel=1e-4)
     if method == "context_encoder":
         assert set(values) == {"loss", "reconstruction", "gan", "discriminator"}
-        assert not any(same(trained(other.discriminator), trained(trainer.discriminator)))
+        assert not any(
+            same(trained_of(other, "discriminator"), trained_of(trainer, "discriminator"))
+        )
     else:
         assert set(values) == {"loss", "reconstruction"}
         assert set(trainer.checkpointed()) == {"completion", "completion_optimizer"}
@@ -225,13 +234,13 @@ def test_the_discriminator_learns_from_the_middle_64_pixels():
     trainer, other = make_trainer(), make_trainer()
     trainer.train_step(IMAGES)
     real = tf.cast(IMAGES, tf.float32)[:, 32:96, 32:96] / 255
-    fake = predict(other.completion, IMAGES / 255, training=True)[:, 4:-4, 4:-4]
+    fake = predict(other.networks["completion"], IMAGES / 255, training=True)[:, 4:-4, 4:-4]
     with tf.GradientTape() as tape:
-        judged = [other.discriminator(x, training=True) for x in (real, fake)]
+        judged = [other.networks["discriminator"](x, training=True) for x in (real, fake)]
         loss = losses.discriminator_gan(*judged)
-    variables = other.discriminator.trainable_variables
+    variables = other.networks["discriminator"].trainable_variables
     for variable, gradient, new in zip(
-        variables, tape.gradient(loss, variables), trained(trainer.discriminator), strict=True
+        variables, tape.gradient(loss, variables), trained_of(trainer, "discriminator"), strict=True
     ):
         expected = variable.numpy() - RATE * gradient
         np.testing.assert_allclose(new, expected, rtol=1e-3, atol=2e-6)
@@ -249,12 +258,12 @@ def test_the_hidden_middle_does_not_reach_the_network():
 @pytest.mark.parametrize("method", baselines.METHODS)
 def test_a_step_compiled_by_xla_equals_eager(method):
     eager, compiled = make_trainer(method), make_trainer(method)
-    before = trained(eager.completion)
+    before = trained_of(eager, "completion")
     expected = eager.train_step(IMAGES)
     values = tf.function(compiled.train_step, jit_compile=True)(IMAGES)
     for name, value in expected.items():
         assert float(values[name]) == pytest.approx(float(value), rel=1e-3)
-    new = trained(compiled.completion), trained(eager.completion)
+    new = trained_of(compiled, "completion"), trained_of(eager, "completion")
     for old, a, b in zip(before, *new, strict=True):
         # Up to a hundredth of the step: rounding may turn the sign of what a ReLU sees.
         assert np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b - old) + 1e-6

@@ -8,6 +8,7 @@ import tensorflow as tf
 from common.pictures import images as image_files
 from common.pictures.masks import MaskSpec
 from common.training import losses
+from common.training.runs import Row
 from glcic import networks, phases
 from glcic.networks import Conv
 
@@ -29,23 +30,27 @@ SMALL = networks.Architecture(
 )
 HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
 RATE = 0.1
+PHASES = tuple(phases.PhasesTrainer.measures)
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
 
 
 def make_trainer(alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float32"):
     """A trainer with plain gradient descent, the same weights every time."""
     keras.utils.set_random_seed(1)
-    trainer = phases.Trainer(
-        networks.completion_network(SMALL, dtype=dtype),
-        networks.discriminator(SMALL, dtype=dtype),
+    built = {
+        "completion": networks.completion_network(SMALL, dtype=dtype),
+        "discriminator": networks.discriminator(SMALL, dtype=dtype),
+    }
+    return phases.PhasesTrainer(
+        built,
+        {name: keras.optimizers.SGD(RATE) for name in built},
         HOLES,
+        SMALL.image_size,
         SMALL.patch_size,
         phases.Weights(alpha, beta, minimax),
         features,
         seed=5,
     )
-    trainer.compile(keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE))
-    return trainer
 
 
 def trained(network):
@@ -56,9 +61,9 @@ def moving(network):
     return [v.numpy() for v in network.non_trainable_variables if "moving" in v.path]
 
 
-def step(trainer, phase, compiled=False, **options):
+def step(trainer, phase, compiled=False, size=16):
     """One step; {metric: float}."""
-    trainer.begin(phase, **options)
+    trainer.begin(Row(phase, 1, len(IMAGES), size))
     train_step = (
         tf.function(trainer.train_step, jit_compile=True) if compiled else trainer.train_step
     )
@@ -127,10 +132,10 @@ def test_phase_3_trains_both():
 
 def test_the_mean_colour_is_kept_and_not_trained():
     trainer = make_trainer()
-    trainer.set_mean_color(IMAGES.numpy().mean((0, 1, 2)) / 255)
+    trainer.prepare(lambda count: np.tile(IMAGES, [count // len(IMAGES), 1, 1, 1]))
     color = trainer.completion.get_layer("input").mean_color
     expected = IMAGES.numpy().mean((0, 1, 2)) / 255
-    for phase in phases.PHASES:
+    for phase in PHASES:
         step(trainer, phase)
         np.testing.assert_allclose(color, expected, rtol=1e-6)
 
@@ -147,8 +152,7 @@ def judge(trainer, images, holes):
 
 def hand_computed_scene(trainer, training):
     """Images, their holes, other holes, the network's output, and that pasted into the images."""
-    images = tf.cast(IMAGES, tf.float32) / 255
-    holes, other_holes = trainer._draw_holes(images)
+    images, holes, other_holes = trainer.scene(IMAGES)
     completed = trainer.completion({"images": images, "masks": holes}, training=training)
     return images, holes, other_holes, completed, tf.where(holes > 0, completed, images)
 
@@ -223,8 +227,7 @@ def test_alpha_weighs_the_completion_networks_adversarial_term_only():
 
 def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
     trainer = make_trainer(beta=0.25, features=features)
-    images = tf.cast(IMAGES, tf.float32) / 255
-    holes, _ = trainer._draw_holes(images)
+    images, holes, _ = trainer.scene(IMAGES)
     completed = make_trainer().completion({"images": images, "masks": holes}, training=True)
     difference = (tf.abs(completed - images) * holes).numpy()
     expected = difference[:, ::2, ::2].mean() + 3 * difference.mean()
@@ -238,7 +241,7 @@ def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
         make_trainer(beta=0.25)
 
 
-@pytest.mark.parametrize("phase", phases.PHASES)
+@pytest.mark.parametrize("phase", PHASES)
 def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
     eager, compiled = make_trainer(), make_trainer()
     before = {name: getattr(eager, name).get_weights() for name in ("completion", "discriminator")}
@@ -263,13 +266,12 @@ def test_mixed_precision_compiles_and_keeps_weights_and_losses_in_float32():
 
 
 def test_holes_are_a_function_of_the_seed_and_the_step():
-    images = tf.zeros([4, 16, 16, 3])
     trainer, other = make_trainer(), make_trainer()
-    fake, real = trainer._draw_holes(images)
-    np.testing.assert_array_equal(other._draw_holes(images)[0], fake)
+    _, fake, real = trainer.scene(IMAGES)
+    np.testing.assert_array_equal(other.scene(IMAGES)[1], fake)
     assert (real != fake).numpy().any()
     trainer.step.assign(1)
-    assert (trainer._draw_holes(images)[0] != fake).numpy().any()
+    assert (trainer.scene(IMAGES)[1] != fake).numpy().any()
 
 
 def test_metrics_are_means_until_reset():
@@ -289,16 +291,9 @@ def test_metrics_are_means_until_reset():
 
 
 def test_progressive_steps_see_smaller_images_and_holes():
-    trainer, seen = make_trainer(), []
-    step_of_phase = trainer._completion_step
-
-    def spy(images, holes, other_holes):
-        seen.append((images.numpy(), holes.numpy()))
-        return step_of_phase(images, holes, other_holes)
-
-    trainer._completion_step = spy
-    step(trainer, "completion", shrink=2)
-    images, holes = seen[0]
+    trainer = make_trainer()
+    step(trainer, "completion", size=8)
+    images, holes = (part.numpy() for part in trainer.scene(IMAGES)[:2])
     whole = IMAGES.numpy() / np.float32(255)
     means = whole.reshape(4, 8, 2, 8, 2, 3).mean((2, 4))
     np.testing.assert_allclose(images, means, atol=1e-6)
@@ -308,29 +303,19 @@ def test_progressive_steps_see_smaller_images_and_holes():
     assert widths.max() <= 4
     for phase in ("discriminator", "joint"):
         with pytest.raises(ValueError, match="1/2"):
-            trainer.begin(phase, shrink=2)
+            trainer.begin(Row(phase, 1, 4, 8))
     with pytest.raises(ValueError, match="warmup"):
-        trainer.begin("warmup")
+        trainer.begin(Row("warmup", 1, 4))
 
 
-def test_segments_take_up_the_stream_of_images_where_the_last_one_ended():
-    trainer, asked = make_trainer(), []
-    plan = phases.segments(trainer, lambda *args: asked.append(args), (10, 3, 5), 4, 6, 8)
-    assert [(s.name, s.steps) for s in plan] == [
-        ("completion_half_size", 6),
-        ("completion", 4),
-        ("discriminator", 3),
-        ("joint", 5),
+def test_the_plan_is_the_three_phases():
+    assert phases.plan(16, (10, 3, 5), 4, 6, 8) == [
+        Row("completion", 6, 8, 8, "completion_half_size"),
+        Row("completion", 4, 4),
+        Row("discriminator", 3, 4),
+        Row("joint", 5, 4),
     ]
-    for segment, phase, shrink in zip(
-        plan, ("completion", "completion", "discriminator", "joint"), (2, 1, 1, 1), strict=True
-    ):
-        segment.begin()
-        assert (trainer.phase, trainer.shrink) == (phase, shrink)
-        segment.batches(0)
-    plan[2].batches(2)
-    assert asked == [(8, 0), (4, 48), (4, 64), (4, 76), (4, 72)]
-    assert [s.name for s in phases.segments(trainer, None, (2, 0, 1), 4, 5, 8)] == [
+    assert [row.title for row in phases.plan(16, (2, 0, 1), 4, 5)] == [
         "completion_half_size",
         "joint",
     ]
@@ -339,7 +324,7 @@ def test_segments_take_up_the_stream_of_images_where_the_last_one_ended():
 def test_samples_show_hole_output_completion_and_original(tmp_path):
     trainer = make_trainer()
     images = IMAGES.numpy()[:2]
-    trainer.sampler(images)(tmp_path / "a.png")
+    trainer.sampler(lambda count: images[:count], None)(tmp_path / "a.png")
     grid = image_files.read_image(tmp_path / "a.png")
     pad = 2
     assert grid.shape[0] in (2 * 16 + pad, 2 * 16 + 3 * pad)
@@ -355,7 +340,7 @@ def test_samples_show_hole_output_completion_and_original(tmp_path):
 
 
 def test_the_description_counts_parameters():
-    text = phases.describe(make_trainer())
     trainer = make_trainer()
+    text = trainer.describe()
     for network in (trainer.completion, trainer.discriminator):
         assert f"{network.name}: {network.count_params():,} parameters" in text

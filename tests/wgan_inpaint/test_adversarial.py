@@ -14,6 +14,7 @@ from common.pictures import images as image_files
 from common.pictures import masks
 from common.pictures.masks import MaskSpec
 from common.training import loop as training
+from common.training.runs import Row
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.adversarial import Objective
 from wgan_inpaint.networks import Architecture
@@ -41,9 +42,14 @@ def make_trainer(objective=OBJECTIVES[0], averaging=0.0, optimizer=sgd, seed=5, 
     architecture = Architecture(
         **{"size": SIDE, "width": 4, "latent": 6, "critic_norm": norm, **options}
     )
-    trainer = adversarial.Trainer(architecture, objective, HOLES, averaging, seed=seed)
-    trainer.compile(optimizer(), optimizer(), optimizer())
-    return trainer
+    return adversarial.AdversarialTrainer(
+        adversarial.build_networks(architecture),
+        {name: optimizer() for name in ("generator", "critic", "encoder")},
+        objective,
+        HOLES,
+        averaging,
+        seed=seed,
+    )
 
 
 few_batches = functools.partial(adversarial.calibrate, batches=40)
@@ -120,7 +126,7 @@ def test_the_generator_is_updated_when_its_turn_has_come_and_only_then():
         assert changed or all(same(generator, trained(trainer.generator)))
         updated += [number] * changed
     assert updated == [4, 6, 8, 12]
-    assert int(trainer.generator_steps) == 4
+    assert int(trainer.counters["generator_steps"]) == 4
     assert int(trainer.step) == 12
 
 
@@ -130,7 +136,7 @@ def hand_computed_step(trainer):
     real = tf.cast(IMAGES, tf.float32) / 255
 
     def latents(what):
-        return networks.random_latents(4, 6, trainer._seed(what))
+        return networks.random_latents(4, 6, trainer.random(trainer.draws[what]))
 
     def descend(network, tape, loss):
         gradients = tape.gradient(loss, network.trainable_variables)
@@ -146,7 +152,7 @@ def hand_computed_step(trainer):
             loss = tf.reduce_mean(f_fake - f_real)
             logs["wasserstein"] = -loss
         if objective.name == "wgan_gp":
-            epsilon = networks.uniform([4, 1, 1, 1], trainer._seed(2))
+            epsilon = networks.uniform([4, 1, 1, 1], trainer.random("epsilon"))
             with tf.GradientTape() as inner:
                 between = 2 * (epsilon * real + (1 - epsilon) * fake) - 1
                 inner.watch(between)
@@ -225,7 +231,7 @@ def test_every_draw_of_a_run_is_another():
     trainer, seen = make_trainer(), set()
     for number in range(5):
         trainer.step.assign(number)
-        seen |= {tuple(trainer._seed(what).numpy()) for what in range(5)}
+        seen |= {tuple(trainer.random(what).numpy()) for what in trainer.draws}
     assert len(seen) == 25
 
 
@@ -244,7 +250,7 @@ def test_a_step_compiled_with_xla_equals_the_eager_one(objective):
             getattr(compiled, name).get_weights(), getattr(eager, name).get_weights(), strict=True
         ):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=0.01)
-    assert int(compiled.generator_steps) == 1
+    assert int(compiled.counters["generator_steps"]) == 1
 
 
 def lively(generator):
@@ -258,11 +264,11 @@ def test_an_encoder_step_learns_z_and_the_known_pixels():
     trainer = make_trainer()
     lively(trainer.average)
     trainer.phase = "encoder"
-    z = networks.random_latents(4, 6, trainer._seed(3))
+    z = networks.random_latents(4, 6, trainer.random("encoder z"))
     made = trainer.average(z, training=False)
     assert made.numpy().std() > 0.1
     targets = tf.concat([made, tf.cast(IMAGES, tf.float32) / 255], 0)
-    holes = masks.draw(HOLES, 8, SIDE, SIDE, trainer._seed(4))
+    holes = masks.draw(HOLES, 8, SIDE, SIDE, trainer.random("holes"))
     # Of a known pixel's 7x7 neighbours in the picture, the share that is missing.
     missing, every = (
         tf.nn.conv2d(x, tf.ones([7, 7, 1, 1]), 1, "SAME") for x in (holes, tf.ones_like(holes))
@@ -308,7 +314,7 @@ def test_the_encoder_learns_to_invert_an_average_with_statistics_of_its_own(monk
         return float(tf.reduce_mean(tf.abs(trainer.average(z, training=False) - expected)))
 
     assert error() > 0.05
-    trainer.begin("encoder")
+    trainer.begin(Row("encoder", 1, 4))
     assert error() < 0.01
     assert not trainer.average.trainable_variables
 
@@ -340,7 +346,7 @@ def test_the_estimate_grows_to_the_distance_of_two_constant_pictures(fake):
     assert 0.9 * distance < estimate < 1.1 * bound
 
 
-def batches(first):
+def batches(batch_size, first):
     """Images that are a function of their number."""
     numbers = tf.data.Dataset.range(first, 10**6)
     pictures = numbers.map(
@@ -348,7 +354,7 @@ def batches(first):
             tf.random.stateless_uniform([SIDE, SIDE, 3], [n, 0], 0, 256, tf.int32), tf.uint8
         )
     )
-    return pictures.batch(4, drop_remainder=True)
+    return pictures.batch(batch_size, drop_remainder=True)
 
 
 class Killed(Exception):
@@ -361,12 +367,18 @@ def train(run_dir, objective, kill_at=()):
     while True:
         keras.utils.set_random_seed(1 + len(killed))  # other initial weights in every process
         architecture = Architecture(size=SIDE, width=4, latent=6, critic_norm="none")
-        trainer = adversarial.Trainer(architecture, objective, HOLES, 0.9, seed=3)
-        trainer.compile(*(training.optimizer(name, 1e-3) for name in ("adam", "rmsprop", "adam")))
-        sampler = trainer.sampler()
+        names = {"generator": "adam", "critic": "rmsprop", "encoder": "adam"}
+        trainer = adversarial.AdversarialTrainer(
+            adversarial.build_networks(architecture),
+            {network: training.optimizer(name, 1e-3) for network, name in names.items()},
+            objective,
+            HOLES,
+            0.9,
+            seed=3,
+        )
 
-        def sample(path, trainer=trainer, sampler=sampler):
-            sampler(path)
+        def sample(path, trainer=trainer):
+            trainer.write_pictures(path)
             now = int(trainer.step)
             if now in kill_at and now not in killed:
                 killed.append(now)
@@ -374,11 +386,10 @@ def train(run_dir, objective, kill_at=()):
 
         run = training.RunDirectory(run_dir)
         run.settle_flags("")
-        plan = adversarial.segments(trainer, batches, objective.total_steps(5), 4, 4)
+        plan = adversarial.plan(objective.total_steps(5), 4, 4)
         schedule = training.Schedule(log_every=1, save_every=3, sample_every=5)
         try:
-            state = trainer.checkpointed()
-            assert training.fit(trainer, state, plan, run, schedule, sample)
+            assert training.fit(trainer, plan, batches, run, schedule, sample)
         except Killed:
             continue
         assert killed == list(kill_at)
@@ -391,7 +402,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     whole = train(tmp_path / "whole", objective)
     broken = train(tmp_path / "broken", objective, kill_at=(5, 14))
     assert int(broken.step) == 14
-    assert int(broken.generator_steps) == 5
+    assert int(broken.counters["generator_steps"]) == 5
     for part in ("generator", "average", "critic", "encoder"):
         assert all(same(getattr(whole, part).get_weights(), getattr(broken, part).get_weights()))
     logs = []
@@ -418,36 +429,27 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"step 1: .* is not finite") as error:
         training.fit(
             trainer,
-            trainer.checkpointed(),
-            adversarial.segments(trainer, batches, 3, 0, 4),
+            adversarial.plan(3, 0, 4),
+            batches,
             run,
             training.Schedule(),
-            trainer.sampler(),
+            trainer.sampler(None, run),
         )
     assert "\n" not in str(error.value)
     assert not run.has_checkpoint()
 
 
-def test_segments_take_up_the_stream_of_images_where_the_last_one_ended(monkeypatch):
-    monkeypatch.setattr(adversarial, "calibrate", few_batches)
-    trainer, asked = make_trainer(), []
-    plan = adversarial.segments(trainer, asked.append, 10, 3, 8)
-    assert [(s.name, s.steps) for s in plan] == [("adversarial", 10), ("encoder", 3)]
-    for segment in plan:
-        segment.begin()
-        assert trainer.phase == segment.name
-        segment.batches(2)
-    assert asked == [16, 96]
-    assert [s.name for s in adversarial.segments(trainer, None, 10, 0, 8)] == ["adversarial"]
+def test_the_plan_is_the_two_phases():
+    assert adversarial.plan(10, 3, 8) == [Row("adversarial", 10, 8), Row("encoder", 3, 8)]
+    assert adversarial.plan(10, 0, 8) == [Row("adversarial", 10, 8)]
     with pytest.raises(ValueError, match="warmup"):
-        trainer.begin("warmup")
+        make_trainer().begin(Row("warmup", 1, 8))
 
 
 def test_samples_are_the_averaged_generators_pictures_of_fixed_latents(tmp_path):
     trainer = make_trainer(averaging=0.5)
-    sample = trainer.sampler()
-    sample(tmp_path / "a.png")
-    trainer.sampler()(tmp_path / "b.png")
+    trainer.write_pictures(tmp_path / "a.png")
+    trainer.write_pictures(tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     grid = image_files.to_uint8(image_files.read_image(tmp_path / "a.png"))
     assert grid.shape == (8 * (SIDE + 2) + 2, 8 * (SIDE + 2) + 2, 3)
@@ -461,6 +463,6 @@ def test_samples_are_the_averaged_generators_pictures_of_fixed_latents(tmp_path)
 
 def test_the_description_counts_parameters():
     trainer = make_trainer()
-    text = adversarial.describe(trainer)
+    text = trainer.describe()
     for network in (trainer.generator, trainer.critic, trainer.encoder):
         assert f"{network.name}: {network.count_params():,} parameters" in text

@@ -24,7 +24,7 @@ FLAGS = (
 )
 
 
-def noise(first):
+def noise(_, first):
     pictures = np.random.default_rng(first).integers(0, 256, (4, 32, 32, 3), np.uint8)
     return tf.data.Dataset.from_tensors(pictures).repeat()
 
@@ -34,14 +34,21 @@ def train(folder, name="wgan_gp", averaging=0.0):
     keras.utils.set_random_seed(1)
     objective = adversarial.Objective(name, critic_steps=2)
     holes = MaskSpec(kinds=("center",))
-    trainer = adversarial.Trainer(ARCHITECTURE, objective, holes, averaging)
-    trainer.compile(*(training.optimizer("adam", 1e-3) for _ in range(3)))
+    trainer = adversarial.AdversarialTrainer(
+        adversarial.build_networks(ARCHITECTURE),
+        {
+            network: training.optimizer("adam", 1e-3)
+            for network in ("generator", "critic", "encoder")
+        },
+        objective,
+        holes,
+        averaging,
+    )
     run = RunDirectory(folder)
     run.settle_flags(FLAGS.format(averaging, name))
-    plan = adversarial.segments(trainer, noise, 12, 2, 4)
+    plan = adversarial.plan(12, 2, 4)
     schedule = Schedule(log_every=2, save_every=4, sample_every=4, keep_checkpoints=9)
-    sample = history.drawing(trainer.sampler(), run)
-    assert training.fit(trainer, trainer.checkpointed(), plan, run, schedule, sample)
+    assert training.fit(trainer, plan, noise, run, schedule, trainer.sampler(None, run))
     return run, trainer
 
 

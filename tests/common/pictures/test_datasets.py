@@ -136,7 +136,7 @@ def test_all_kinds_of_files_are_read_together(tmp_path):
 def test_colours_keep_their_order(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8, 3), (30, 20, 10), np.uint8))  # BGR
     np.testing.assert_array_equal(stream(str(tmp_path), 2)[0, 0, 0], [10, 20, 30])
-    color = datasets.mean_color(str(tmp_path), Preparation(8), 0, count=3)
+    color = datasets.mean_color(datasets.first_images(3, str(tmp_path), Preparation(8), 0))
     np.testing.assert_allclose(color, np.float32([10, 20, 30]) / 255, rtol=1e-6)
     assert color.dtype == np.float32
 

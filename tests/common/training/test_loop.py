@@ -19,50 +19,60 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.training import loop as training
-from common.training.loop import RunDirectory, Schedule, Segment
+from common.training.loop import Row, RunDirectory, Schedule
+from common.training.trainer import Trainer
 from tests import commands
 
 ROOT = commands.ROOT
 QUIET = Schedule(log_every=1, save_every=2, sample_every=0)
 
 
-class Counter(keras.Model):
-    """Descends on (weight - batch)^2; a batch of NaN stands for a diverged step."""
+class Counter(Trainer):
+    """Descends on (weight - batch)^2; a batch of NaN stands for a diverged step.
 
-    def __init__(self):
-        super().__init__()
-        self.step = tf.Variable(0, dtype=tf.int64)
-        self.weight = keras.Variable(0.0, name="weight")
-        self.mean = keras.metrics.Mean(name="loss")
+    Its checkpoints weigh ``ballast`` bytes.
+    """
 
-    @property
-    def metrics(self):
-        return [self.mean]
+    measures = {"a": ("loss",), "b": ("loss",)}
 
-    def train_step(self, batch):
+    def __init__(self, ballast=1, shape=()):
+        super().__init__({}, {})
+        self.weight = keras.Variable(np.zeros(shape, np.float32), name="weight")
+        self.ballast = tf.Variable(tf.zeros([ballast], tf.uint8))
+        self.begun = []
+
+    def checkpointed(self):
+        return {"weight": self.weight, "ballast": self.ballast}
+
+    def begin(self, row):
+        super().begin(row)
+        self.begun.append(row.phase)
+
+    def a_step(self, batch):
         error = self.weight - batch[0]
         self.weight.assign_sub(0.1 * error)
-        self.step.assign_add(1)
-        self.mean.update_state(error**2)
-        return {"loss": self.mean.result()}
+        return {"loss": error**2}
+
+    b_step = a_step
 
 
-def numbers(done):
-    return tf.data.Dataset.range(done, 1000).map(lambda n: tf.cast(n, tf.float32)).batch(1)
+def numbers(batch_size, first):
+    """The image of number n is n."""
+    return (
+        tf.data.Dataset.range(first, 1000).map(lambda n: tf.cast(n, tf.float32)).batch(batch_size)
+    )
 
 
-def segment(steps, batches=numbers, name="a", begin=lambda: None):
-    return Segment(name, steps, batches, begin)
+def row(steps, phase="a"):
+    return Row(phase, steps, 1)
 
 
-def fit(run_dir, segments, schedule=QUIET, sample=lambda path: None, ballast=1):
-    """Trains a new model whose checkpoints weigh ``ballast`` bytes; (complete, model)."""
-    model = Counter()
-    model.compile()
+def fit(run_dir, plan, schedule=QUIET, sample=lambda path: None, batches=numbers, **options):
+    """Trains a new trainer; (complete, trainer)."""
+    trainer = Counter(**options)
     run = RunDirectory(run_dir)
     run.settle_flags("")
-    state = {"weight": model.weight, "ballast": tf.Variable(tf.zeros([ballast], tf.uint8))}
-    return training.fit(model, state, segments, run, schedule, sample), model
+    return training.fit(trainer, plan, batches, run, schedule, sample), trainer
 
 
 def logged(run_dir):
@@ -85,18 +95,14 @@ def closed_form(steps):
     return losses, weight
 
 
-def test_segments_follow_each_other_and_every_step_is_logged(tmp_path):
-    begun, samples = [], []
-    segments = [
-        segment(3, name="a", begin=lambda: begun.append("a")),
-        segment(4, lambda done: numbers(3 + done), "b", lambda: begun.append("b")),
-    ]
+def test_rows_follow_each_other_and_every_step_is_logged(tmp_path):
+    samples = []
     schedule = dataclasses.replace(QUIET, sample_every=2, keep_checkpoints=3)
-    complete, model = fit(tmp_path, segments, schedule, samples.append)
+    complete, model = fit(tmp_path, [row(3), row(4, "b")], schedule, samples.append)
     losses, weight = closed_form(7)
     lines = logged(tmp_path)
     assert complete
-    assert begun == ["a", "b"]
+    assert model.begun == ["a", "b"]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
     assert [line["segment"] for line in lines] == ["a"] * 3 + ["b"] * 4
     assert [line["loss"] for line in lines] == pytest.approx(losses, rel=1e-4)
@@ -108,8 +114,22 @@ def test_segments_follow_each_other_and_every_step_is_logged(tmp_path):
     assert kept(tmp_path) == [4, 6, 7]
 
 
+def test_rows_take_up_the_stream_of_images_where_the_last_one_ended(tmp_path):
+    asked = []
+
+    def batches(batch_size, first):
+        asked.append((batch_size, first))
+        return numbers(batch_size, first)
+
+    plan = [Row("a", 3, 2), Row("b", 4, 5)]
+    fit(tmp_path, plan[:1], batches=batches)
+    fit(tmp_path, plan, batches=batches)
+    fit(tmp_path, [plan[0], Row("b", 6, 5)], batches=batches)  # as if it had been stopped there
+    assert asked == [(2, 0), (5, 6), (5, 26)]
+
+
 def test_a_line_of_the_log_is_the_mean_since_the_last_one(tmp_path):
-    fit(tmp_path, [segment(7)], dataclasses.replace(QUIET, log_every=3))
+    fit(tmp_path, [row(7)], dataclasses.replace(QUIET, log_every=3))
     losses, _ = closed_form(7)
     expected = [np.mean(losses[:3]), np.mean(losses[3:6]), losses[6]]
     assert [line["step"] for line in logged(tmp_path)] == [3, 6, 7]
@@ -117,41 +137,37 @@ def test_a_line_of_the_log_is_the_mean_since_the_last_one(tmp_path):
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path):
-    fit(tmp_path, [segment(3)])
+    fit(tmp_path, [row(3)])
     before = (tmp_path / "metrics.jsonl").read_bytes()
-    complete, model = fit(tmp_path, [segment(3)])
+    complete, model = fit(tmp_path, [row(3)])
     assert complete
     assert int(model.step) == 3
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoints(tmp_path):
-    def diverging(done):
-        return numbers(done).map(lambda n: tf.where(n == 4, math.nan, n))
+    def diverging(*which):
+        return numbers(*which).map(lambda n: tf.where(n == 4, math.nan, n))
 
     with pytest.raises(InputError, match=r"step 5: loss is not finite.*ckpt-4.*--learning_rate"):
-        fit(tmp_path, [segment(9, diverging)])
+        fit(tmp_path, [row(9)], batches=diverging)
     assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4]
     assert kept(tmp_path) == [2, 4]
-    complete, model = fit(tmp_path, [segment(9)])  # with better settings it goes on
+    complete, model = fit(tmp_path, [row(9)])  # with better settings it goes on
     assert complete
     assert float(model.weight) == pytest.approx(closed_form(9)[1], rel=1e-5)
 
 
 def test_ruined_weights_are_not_saved(tmp_path):
     class Ruined(Counter):
-        def train_step(self, batch):
-            logs = super().train_step(batch)  # the loss is that of the weights before
-            self.weight.assign(tf.where(self.step == 4, math.inf, self.weight))
-            return logs
+        def a_step(self, batch):
+            values = super().a_step(batch)  # the loss is that of the weights before
+            self.weight.assign(tf.where(self.step == 3, math.inf, self.weight))
+            return values
 
-    model = Ruined()
-    model.compile()
     RunDirectory(tmp_path).settle_flags("")
     with pytest.raises(InputError, match="step 4: .*weight is not finite.*ckpt-2"):
-        training.fit(
-            model, {"weight": model.weight}, [segment(9)], tmp_path, QUIET, lambda path: None
-        )
+        training.fit(Ruined(), [row(9)], numbers, tmp_path, QUIET, lambda path: None)
     assert kept(tmp_path) == [2]
 
 
@@ -162,7 +178,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
 
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    first, rest = segment(2), [segment(3, lambda done: numbers(2 + done))]
+    first, rest = row(2), [row(3)]
     try:
         fit(tmp_path, [first], ballast=1_000_000)
         small_disk()
@@ -178,12 +194,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_ones(tmp_path):
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    fit(tmp_path, [segment(2)])
-    model = Counter()
-    model.compile()
-    other = {"weight": tf.Variable([1.0, 2.0])}
+    fit(tmp_path, [row(2)])
     with pytest.raises(InputError, match="ckpt-2 does not fit.*--run_dir"):
-        training.fit(model, other, [segment(3)], tmp_path, QUIET, lambda path: None)
+        fit(tmp_path, [row(3)], shape=2)
 
 
 def test_an_unfinished_or_later_line_of_the_log_is_forgotten(tmp_path):
@@ -217,7 +230,7 @@ def test_a_run_is_read_by_its_flags_and_checkpoints(tmp_path):
         with pytest.raises(InputError, match=str(tmp_path)):
             nothing()
     schedule = dataclasses.replace(QUIET, save_every=1, keep_checkpoints=20)
-    fit(tmp_path, [segment(12)], schedule)
+    fit(tmp_path, [row(12)], schedule)
     assert run.checkpoint().endswith("ckpt-12")
     assert run.checkpoint(2).endswith("ckpt-2")
     with pytest.raises(InputError, match="step 13"):
