@@ -156,11 +156,42 @@ def _op_error():
     return tensorflow.errors.OpError if tensorflow else ()
 
 
-def run(main):
+def parse_flags(argv):
+    """Parses all flags; ``--help`` shows those of ``flags`` as the command's own.
+
+    Args:
+      argv: of the command.
+
+    Returns:
+      What is left of it.
+
+    Raises:
+      UnrecognizedFlagError: absl's; there is no such flag.
+    """
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        for flag in defined if module.startswith("flags.") else ():
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    try:
+        return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError:
+        raise
+    except flags.Error:
+        return app.parse_flags_with_usage(argv)  # shows what is wrong, and exits
+
+
+def _parse_or_exit(argv):
+    try:
+        return parse_flags(argv)
+    except flags.UnrecognizedFlagError:
+        return app.parse_flags_with_usage(argv)
+
+
+def run(main, parse=_parse_or_exit):
     """Runs a command: parses the flags, and shows expected errors as one line, exit code 1.
 
     Args:
       main: a function of no arguments that returns None or an exit code.
+      parse: from the command line to what is left of it; defines flags that depend on it first.
     """
 
     def guarded(argv):
@@ -183,10 +214,6 @@ def run(main):
                 raise
             _fail(_one_line(error))
 
-    # Flags are defined in modules of their own; --help is to show them as the command's.
-    for module, defined in flags.FLAGS.flags_by_module_dict().items():
-        for flag in defined if module.startswith("flags.") else ():
-            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     logging.set_verbosity(logging.INFO)
     standard_logging.getLogger("tensorflow").setLevel("WARNING")
     # What TensorFlow says by a logger of its own is for the user; the rest, by absl's, is not.
@@ -194,7 +221,10 @@ def run(main):
         lambda record: record.name == "tensorflow" or "tensorflow" not in record.pathname
     )
     try:
-        app.run(guarded)
+        try:
+            app.run(guarded, flags_parser=parse)
+        except InputError as error:
+            _fail(_one_line(error))
     except SystemExit as end:
         if not end.code:
             raise

@@ -1,9 +1,13 @@
 """Flags of a training run."""
 
+import copy
+
 from absl import flags
 
 from common.errors import InputError
 from common.training import runs
+from flags import data as data_flags
+from flags import masks as mask_flags
 
 FLAGS = flags.FLAGS
 
@@ -13,7 +17,7 @@ GROUPS = (
     "flags.runtime",
     "flags.masks",
     "flags.training",
-    "flags.glcic",
+    "flags.methods",
     "flags.wgan",
 )
 
@@ -36,12 +40,6 @@ def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
     flags.DEFINE_integer("batch_size", batch_size, "Images in a step.", lower_bound=1)
     flags.DEFINE_enum("optimizer", optimizer, runs.OPTIMIZERS, "Of every network.")
     flags.DEFINE_float("learning_rate", learning_rate, "Peak learning rate.", lower_bound=0.0)
-    flags.DEFINE_float(
-        "discriminator_learning_rate",
-        0.0,
-        "Of discriminators and critics; 0: learning_rate.",
-        lower_bound=0.0,
-    )
     flags.DEFINE_enum(
         "decay", "none", ["none", "cosine"], "How the learning rate falls over the run."
     )
@@ -59,16 +57,51 @@ def schedule():
     )
 
 
-def resolved(modules):
-    """The values of the flags that ``modules`` define, as the text of a flagfile."""
-    own = FLAGS.flags_by_module_dict()
-    lines = {
-        flag.name: flag.serialize()
-        for module in modules
-        for flag in own.get(module, [])
-        if flag.value is not None and flag.name != "dry_run"
-    }
+def resolved(modules=GROUPS, defaults=False):
+    """The values of the flags that ``modules`` define, as the text of a flagfile.
+
+    Args:
+      modules: names.
+      defaults: their defaults instead.
+    """
+    own, lines = FLAGS.flags_by_module_dict(), {}
+    for flag in (flag for module in modules for flag in own.get(module, [])):
+        if defaults:
+            flag = copy.deepcopy(flag)
+            flag.value = flag.default
+        if flag.value is not None and flag.name != "dry_run":
+            lines[flag.name] = flag.serialize()
     return "".join(f"{lines[name]}\n" for name in sorted(lines) if lines[name])
+
+
+def job(size):
+    """The ``common.training.runs.Job`` that the flags describe, checked without TensorFlow.
+
+    Args:
+      size: side of the training images in pixels.
+
+    Raises:
+      InputError: contradictory flags, a data set that is not there, another run's directory.
+    """
+    found = runs.Job(
+        run=runs.RunDirectory(FLAGS.run_dir),
+        flags=resolved(),
+        defaults=resolved(defaults=True),
+        free=FREE,
+        schedule=schedule(),
+        dataset=FLAGS.dataset,
+        source={"split": FLAGS.split, "data_dir": FLAGS.data_dir},
+        prepare=data_flags.preparation(size),
+        holes=mask_flags.spec(size, size),
+        precision=FLAGS.precision,
+        xla=FLAGS.xla,
+        deterministic=FLAGS.deterministic,
+        dry_run=FLAGS.dry_run,
+    )
+    if not found.dry_run:
+        data_flags.check()
+        found.check()
+    return found
 
 
 def required(*names):

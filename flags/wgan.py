@@ -31,6 +31,9 @@ def define_adversarial():
     flags.DEFINE_enum(
         "objective", "wgan", settings.OBJECTIVES, "What generator and critic play for."
     )
+    flags.DEFINE_float(
+        "discriminator_learning_rate", 0.0, "Of the critic; 0: learning_rate.", lower_bound=0.0
+    )
     flags.DEFINE_integer("generator_steps", 100_000, "Updates of the generator.", lower_bound=0)
     flags.DEFINE_integer(
         "critic_steps", 5, "Updates of the critic for each of the generator's.", lower_bound=1

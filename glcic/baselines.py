@@ -39,11 +39,12 @@ import tensorflow as tf
 
 from common.pictures import cropping, masks
 from common.pictures import images as image_files
-from common.training import layers, losses
+from common.training import layers, loop, losses
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, phases
-from glcic.geometry import CONTENT, DECODER, METHODS, SIZE, Geometry  # noqa: F401
+from glcic.geometry import CONTENT, DECODER, SIZE
+from glcic.settings import ContextEncoder
 
 METRICS = ("loss", "reconstruction", "gan", "discriminator")
 
@@ -280,15 +281,47 @@ class BaselineTrainer(Trainer):
         return tf.pad(predicted, [[0, 0], [side, side], [side, side], [0, 0]])
 
 
-def plan(method, steps, batch_size):
-    """The run's only row, in a list.
+# The room of the methods "context_encoder" and "autoencoder": see ``common.methods``. ``settings``
+# are ``settings.ContextEncoder`` or ``settings.Autoencoder``.
 
-    Args:
-      method: one of ``METHODS``.
-      steps: of the run.
-      batch_size: images in a step.
-    """
-    return [Row("training", steps, batch_size, name=method)]
+
+def networks(settings, policy="float32"):
+    """{name: network} of the run's checkpoint."""
+    built = {"completion": completion_network(settings.geometry, settings.width, policy)}
+    if isinstance(settings, ContextEncoder):
+        built["discriminator"] = discriminator(settings.width, policy)
+    return built
+
+
+def build(settings, holes, policy):
+    """A ``BaselineTrainer``."""
+    del holes  # the geometry's
+    built, rates = networks(settings, policy), {"completion": settings.learning_rate}
+    adversarial = {}
+    if "discriminator" in built:
+        rates["discriminator"] = settings.discriminator_learning_rate or settings.learning_rate
+        adversarial = {"adv": settings.lambda_adv, "minimax": settings.gan == "minimax"}
+    decay_steps = (settings.decay == "cosine") * settings.baseline_steps
+    optimizers = {
+        name: loop.optimizer(settings.optimizer, rate, settings.beta_1, decay_steps=decay_steps)
+        for name, rate in rates.items()
+    }
+    weights = Weights(rec=settings.lambda_rec, overlap=settings.overlap_weight, **adversarial)
+    return BaselineTrainer(built, optimizers, settings.geometry, weights, settings.seed)
+
+
+def plan(settings):
+    """The run's only row."""
+    name = "context_encoder" if isinstance(settings, ContextEncoder) else "autoencoder"
+    return [Row("training", settings.baseline_steps, settings.batch_size, name=name)]
+
+
+def exported(restored, completing, storage):
+    """The encoder-decoder as a fast graph, and what is told of it."""
+    del completing
+    geometry = restored.settings.geometry
+    folded = FoldedBaseline(restored.networks["completion"], geometry, storage)
+    return folded, {"image_size": SIZE, "hole_size": geometry.hole, "overlap": geometry.overlap}
 
 
 class FoldedBaseline(tf.Module):

@@ -1,4 +1,4 @@
-"""Exports a training run's completion network, GLCIC's or a baseline's, as a SavedModel.
+"""Exports a training run's network, GLCIC's or a baseline's, as a SavedModel.
 
     python -m glcic.export --run_dir=RUN --output=FOLDER
 
@@ -12,7 +12,9 @@ from common import runtime
 from common.pictures.images import require_folder
 from common.training.runs import RunDirectory
 from flags import export as export_flags
+from flags import methods as method_flags
 from flags import training as training_flags
+from glcic import METHODS
 
 FLAGS = flags.FLAGS
 
@@ -25,17 +27,18 @@ def define_flags():
 def main():
     """Exports the latest checkpoint, or that of ``--step``."""
     training_flags.required("run_dir")
+    method, completing = method_flags.chosen(METHODS, "completing")
     run = RunDirectory(FLAGS.run_dir)
     path = FLAGS.output or run.saved_model
     run.read_flags()  # refuses what is no run
     require_folder(path)
 
     runtime.import_tensorflow()
-    from glcic import exporting
+    from common.training import driver
 
-    exporting.export_run(run, path, FLAGS.step, FLAGS.storage)
+    driver.export(method, run, path, completing, FLAGS.step, FLAGS.storage)
 
 
 if __name__ == "__main__":
     define_flags()
-    runtime.run(main)
+    runtime.run(main, method_flags.parser(METHODS, "completing", of_run=True))

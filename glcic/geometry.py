@@ -8,8 +8,6 @@ import dataclasses
 from common.errors import InputError
 from common.pictures import mask_spec
 
-METHODS = ("context_encoder", "autoencoder")
-
 SIZE = 128  # side of the pictures ([1] Figure 9)
 CONTENT = 64  # side of what the discriminator sees
 # [1] Figure 9(a), each of stride 2; the first one's map is ``Geometry.start`` pixels wide.

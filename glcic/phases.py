@@ -19,9 +19,11 @@ from common import figures
 from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.training import losses
+from common.training import loop, losses, vgg19
 from common.training.runs import Row
 from common.training.trainer import Trainer
+from glcic import inference
+from glcic.networks import ARCHITECTURES, completion_network, discriminator
 
 SAMPLES = 8  # images of a sample grid
 MEAN_COLOR_IMAGES = 1000
@@ -244,25 +246,71 @@ def save_samples(path, originals, mask_spec, complete, seed):
     image_files.write_image(path, figures.compose_grid(rows))
 
 
-def plan(size, steps, batch_size, progressive_steps=0, progressive_batch_size=0):
-    """The three phases as rows of a run; those of no steps are left out.
+# The room of the method "glcic": see ``common.methods``. ``settings`` are ``settings.Glcic``.
 
-    Args:
-      size: side of the images in pixels.
-      steps: of the three phases.
-      batch_size: images in a step.
-      progressive_steps: of phase 1, so many first steps see images of half the size.
-      progressive_batch_size: images in such a step; 0 is as many.
 
-    Returns:
-      List of ``common.training.runs.Row``.
-    """
-    small = min(progressive_steps, steps[0])
-    half = {"size": size // 2, "name": "completion_half_size"}
+def networks(settings, policy="float32"):
+    """{name: network} of the run's checkpoint."""
+    architecture = ARCHITECTURES[settings.architecture]
+    return {
+        "completion": completion_network(architecture, settings.width, policy),
+        "discriminator": discriminator(architecture, settings.width, policy),
+    }
+
+
+def build(settings, holes, policy):
+    """A ``PhasesTrainer``."""
+    architecture, decay = ARCHITECTURES[settings.architecture], settings.decay == "cosine"
+    alone = {
+        "completion": (settings.completion_steps, settings.learning_rate),
+        "discriminator": (
+            settings.discriminator_steps,
+            settings.discriminator_learning_rate or settings.learning_rate,
+        ),
+    }
+    optimizers = {
+        name: loop.optimizer(
+            settings.optimizer, rate, decay_steps=decay * (steps + settings.joint_steps)
+        )
+        for name, (steps, rate) in alone.items()
+    }
+    features = None
+    if settings.beta:
+        features = vgg19.feature_extractor(settings.vgg19_weights, dtype=policy)
+    return PhasesTrainer(
+        networks(settings, policy),
+        optimizers,
+        holes,
+        architecture.image_size,
+        architecture.patch_size,
+        Weights(settings.alpha, settings.beta, settings.gan == "minimax"),
+        features,
+        settings.seed,
+    )
+
+
+def plan(settings):
+    """The three phases as rows of a run; those of no steps are left out."""
+    batch_size = settings.batch_size
+    small = min(settings.progressive_steps, settings.completion_steps)
+    half = {"size": settings.size // 2, "name": "completion_half_size"}
     rows = [
-        Row("completion", small, progressive_batch_size or batch_size, **half),
-        Row("completion", steps[0] - small, batch_size),
-        Row("discriminator", steps[1], batch_size),
-        Row("joint", steps[2], batch_size),
+        Row("completion", small, settings.progressive_batch_size or batch_size, **half),
+        Row("completion", settings.completion_steps - small, batch_size),
+        Row("discriminator", settings.discriminator_steps, batch_size),
+        Row("joint", settings.joint_steps, batch_size),
     ]
     return [row for row in rows if row.steps]
+
+
+def exported(restored, completing, storage):
+    """The completion network as a fast graph, and what is told of it."""
+    del completing
+    name = restored.settings.architecture
+    architecture = ARCHITECTURES[name]
+    folded = inference.FoldedCompletion(restored.networks["completion"], architecture, storage)
+    return folded, {
+        "architecture": name,
+        "image_size": architecture.image_size,
+        "hole_size": architecture.patch_size,
+    }

@@ -81,6 +81,18 @@ CASES = {
     "train: unknown kind of hole": (TRAIN, ("--mask_kind=star",), "--mask_kind"),
     "train: mask files without a mask": (TRAIN, ("--mask_kind=files",), "--mask"),
     "train: unknown flag": (TRAIN, ("--batchsize=4",), "batchsize"),
+    "train: a flag of another method": (
+        TRAIN[:3], ("--method=autoencoder", "--alpha=3"),
+        "--alpha: a flag of --method=glcic, not of autoencoder",
+    ),
+    "train: a flag of other methods": (
+        TRAIN[:3], ("--overlap=3",),
+        "--overlap: a flag of --method=context_encoder and autoencoder",
+    ),
+    "train: unknown method": (TRAIN[:3], ("--method=vae",), "--method=vae"),
+    "train: a hole that the baseline has not": (
+        TRAIN[:3], ("--method=autoencoder", "--mask_kind=half"), "--mask_kind=half",
+    ),
     "train: zero batch": (TRAIN, ("--batch_size=0",), "--batch_size"),
     "train: unknown architecture": (TRAIN, ("--architecture=unet",), "--architecture"),
     "train: no flagfile": (TRAIN, ("--flagfile={}/none.flags",), "none.flags"),

@@ -18,12 +18,28 @@ import tensorflow as tf
 from tests import commands
 
 KEPT = pathlib.Path(__file__).parent / "kept"
-PACKAGES = {
-    "glcic": "glcic",
-    "autoencoder": "glcic",
-    "context_encoder": "glcic",
-    "latent_search": "wgan_inpaint",
-}
+# The package, and the flags that the run was started with.
+RUNS = {
+    "glcic": (
+        "glcic", "--flagfile=flags/papers/wang2020.flags", "--beta=0", "--width=0.03125",
+        "--optimizer=adam", "--learning_rate=0.03", "--completion_steps=6",
+        "--progressive_steps=2", "--discriminator_steps=1", "--joint_steps=3",
+    ),
+    "autoencoder": (
+        "glcic", "--flagfile=flags/papers/wang2020_autoencoder.flags", "--width=0.03125",
+        "--learning_rate=0.1", "--baseline_steps=10",
+    ),
+    "context_encoder": (
+        "glcic", "--flagfile=flags/papers/wang2020_context_encoder.flags", "--width=0.03125",
+        "--learning_rate=0.1", "--baseline_steps=10",
+    ),
+    "latent_search": (
+        "wgan_inpaint", "--flagfile=flags/papers/gulrajani2017.flags", "--image_size=32",
+        "--width=2", "--latent=6", "--critic_steps=2", "--learning_rate=0.05",
+        "--generator_steps=5", "--encoder_steps=0",
+    ),
+}  # fmt: skip
+ALL = ("--batch_size=2", "--log_every=1", "--sample_every=0", "--precision=float32")
 ROWS, COLUMNS = slice(40, 90), slice(30, 80)  # of the hole
 
 
@@ -40,7 +56,7 @@ def pictures(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=PACKAGES)
+@pytest.fixture(params=RUNS)
 def run(request, pictures, tmp_path):
     """The folder of a kept run, its data set being where it is now."""
     with tarfile.open(KEPT / f"{request.param}.tar.xz") as archive:
@@ -74,7 +90,7 @@ def log(run):
 def test_a_kept_run_is_read_exported_and_trained_on(run, pictures, tmp_path):
     expected, model = np.load(run / "completed.npz"), tmp_path / "model"
     assert expected["saved"].std() > 0.02, "pictures that are all alike prove nothing"
-    package = PACKAGES[run.name]
+    package, *flags = RUNS[run.name]
     np.testing.assert_allclose(
         completed(run / "saved_model", pictures), expected["saved"], atol=2e-3
     )
@@ -84,7 +100,8 @@ def test_a_kept_run_is_read_exported_and_trained_on(run, pictures, tmp_path):
     np.testing.assert_allclose(completed(model, pictures), expected["exported"], atol=2e-3)
 
     before = log(run)
-    result = commands.run(f"{package}.train", f"--flagfile={run}/flags.txt", f"--run_dir={run}")
+    where = (f"--dataset={pictures}", f"--run_dir={run}")
+    result = commands.run(f"{package}.train", *flags, *ALL, "--deterministic", *where)
     assert result.returncode == 0, result.stderr
     assert "going on from step 8" in result.stderr
     after = log(run)

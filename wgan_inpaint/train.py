@@ -81,6 +81,7 @@ def main():
     runtime.import_tensorflow()
     from common.pictures import datasets
     from common.training import loop
+    from common.training.trainer import describe
     from wgan_inpaint import adversarial, exporting, loading, restoring
     from wgan_inpaint.search import latent_search
 
@@ -89,7 +90,7 @@ def main():
     steps = objective.total_steps(FLAGS.generator_steps)
     trainer = build_trainer(objective, holes, policy, steps)
     if FLAGS.dry_run:
-        print(settings + trainer.describe())
+        print(settings + describe(trainer.networks))
         return
 
     source = (FLAGS.dataset, prepare)

@@ -72,42 +72,44 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.saved_model = self.path / "saved_model"
 
-    def check_flags(self, text, free=()):
+    def check_flags(self, text, free=(), defaults=""):
         """Refuses a directory that is not this run's.
 
         Args:
           text: one ``--name=value`` a line.
           free: names that may differ between starts of one run.
+          defaults: the same of the flags' defaults: what a run meant that was started before there
+            was such a flag. A line of the run whose flag is gone is of no account.
 
         Raises:
           InputError: it belongs to a run with other settings, or is a file.
         """
-
-        def parse(lines):
-            return {k: v for k, v in _parse_flags(lines).items() if k not in free}
-
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--run_dir={self.path}: {os.strerror(errno.ENOTDIR)}")
-        if self.flags.exists():
-            old, new = parse(self.flags.read_text()), parse(text)
-            for name in sorted(old.keys() | new.keys()):
-                if old.get(name) != new.get(name):
-                    raise InputError(
-                        f"--run_dir={self.path} was started with --{name}={old.get(name)}, "
-                        f"not {new.get(name)}: repeat that, or take a new --run_dir"
-                    )
+        if not self.flags.exists():
+            return
+        usual, new = _parse_flags(defaults), _parse_flags(text)
+        old = {**usual, **_parse_flags(self.flags.read_text())}
+        known = new.keys() | usual.keys() if defaults else new.keys() | old.keys()
+        for name in sorted(known - set(free)):
+            if old.get(name) != new.get(name):
+                raise InputError(
+                    f"--run_dir={self.path} was started with --{name}={old.get(name)}, "
+                    f"not {new.get(name)}: repeat that, or take a new --run_dir"
+                )
 
-    def settle_flags(self, text, free=()):
+    def settle_flags(self, text, free=(), defaults=""):
         """Writes ``flags.txt``, or compares it with what an earlier start wrote.
 
         Args:
           text: one ``--name=value`` a line.
           free: names that may differ between starts of one run.
+          defaults: see ``check_flags``.
 
         Raises:
           InputError: the directory belongs to a run with other settings, or cannot be made.
         """
-        self.check_flags(text, free)
+        self.check_flags(text, free, defaults)
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -152,3 +154,44 @@ class RunDirectory:
                 break
             kept.append(line)
         image_files.write_bytes_atomically(self.metrics, "".join(kept).encode())
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A training as a command describes it, whatever its method.
+
+    Attributes:
+      run: the ``RunDirectory``.
+      flags: all flags' values, the text of its ``flags.txt``.
+      defaults: the same of their defaults.
+      free: names of flags that may differ between starts of one run.
+      schedule: a ``Schedule``.
+      dataset: see ``common.pictures.datasets.training_batches``, as is
+      source: its further arguments by name.
+      prepare: a ``common.pictures.preparation.Preparation``.
+      holes: a ``common.pictures.mask_spec.MaskSpec``.
+      precision, xla, deterministic: see ``common.runtime``.
+      dry_run: print settings and parameter counts, and stop.
+    """
+
+    run: RunDirectory
+    flags: str
+    defaults: str
+    free: tuple
+    schedule: Schedule
+    dataset: str
+    source: dict
+    prepare: object
+    holes: object
+    precision: str = "auto"
+    xla: str = "auto"
+    deterministic: bool = False
+    dry_run: bool = False
+
+    def check(self):
+        """Refuses a run directory that is another run's."""
+        self.run.check_flags(self.flags, self.free, self.defaults)
+
+    def settle(self):
+        """Makes the run directory and writes its ``flags.txt``."""
+        self.run.settle_flags(self.flags, self.free, self.defaults)

@@ -48,16 +48,6 @@ class Trainer(keras.Model):
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self.compile(optimizer="sgd")  # ``fit`` wants one; it is never used
 
-    def describe(self):
-        """Parameter counts of the networks that are trained, as text."""
-        lines = []
-        for network in map(self.networks.get, self.optimizers):
-            trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-            lines.append(
-                f"{network.name}: {network.count_params():,} parameters, {trained:,} trained\n"
-            )
-        return "".join(lines)
-
     def checkpointed(self):
         """{name: trackable} of everything that training changes, but the step."""
         states = {f"{name}_optimizer": one for name, one in self.optimizers.items()}
@@ -128,3 +118,19 @@ class Trainer(keras.Model):
 
 def _counter(name):
     return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
+
+
+def describe(networks):
+    """Parameter counts of the networks that are trained, as text.
+
+    Args:
+      networks: {name: ``keras.Model``}; frozen ones are left out.
+    """
+    lines = []
+    for network in networks.values():
+        trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+        if trained:
+            lines.append(
+                f"{network.name}: {network.count_params():,} parameters, {trained:,} trained\n"
+            )
+    return "".join(lines)

@@ -17,7 +17,7 @@ from common.pictures.images import read_image
 from common.serving import export
 from common.training import losses
 from glcic import baselines
-from glcic.geometry import geometry
+from glcic.geometry import Geometry, geometry
 from tests import commands
 
 WIDTH = 1 / 32
@@ -25,7 +25,7 @@ RATE = 0.1
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3)).astype(np.uint8))
 CENTRE = np.zeros((1, 128, 128, 1), np.float32)
 CENTRE[:, 32:96, 32:96] = 1
-FAIR, AUTHORS, PAPER = (baselines.Geometry(*g) for g in ((64, 4), (56, 4), (64, 7)))
+FAIR, AUTHORS, PAPER = (Geometry(*g) for g in ((64, 4), (56, 4), (64, 7)))
 
 
 def make_network(geometry, lively=False):
@@ -167,7 +167,7 @@ def test_the_prediction_covers_the_hole_and_the_band(geometry, window, start):
 @pytest.mark.parametrize("hole, overlap", [(63, 4), (32, 4), (128, 4), (0, 32)])
 def test_impossible_geometries_are_refused(hole, overlap):
     with pytest.raises(InputError, match="hole_size"):
-        baselines.Geometry(hole, overlap)
+        Geometry(hole, overlap)
 
 
 def test_dense_layers_are_the_papers_4x4_convolutions():
@@ -197,7 +197,7 @@ def test_overlap_mse_weighs_the_border_band():
     assert float(losses.overlap_mse(predicted, truth, 1, 1.0)) == pytest.approx(3 * 0.01 / 9)
 
 
-@pytest.mark.parametrize("method", baselines.METHODS)
+@pytest.mark.parametrize("method", ["context_encoder", "autoencoder"])
 def test_one_step_changes_what_it_should_by_the_papers_gradient(method):
     weights = baselines.Weights(rec=0.9, adv=0.3)
     trainer, other = make_trainer(method, weights), make_trainer(method, weights)
@@ -255,7 +255,7 @@ def test_the_hidden_middle_does_not_reach_the_network():
     assert (predict(network, other).numpy() != first).any()
 
 
-@pytest.mark.parametrize("method", baselines.METHODS)
+@pytest.mark.parametrize("method", ["context_encoder", "autoencoder"])
 def test_a_step_compiled_by_xla_equals_eager(method):
     eager, compiled = make_trainer(method), make_trainer(method)
     before = trained_of(eager, "completion")

@@ -9,8 +9,10 @@ from common.pictures import images as image_files
 from common.pictures.masks import MaskSpec
 from common.training import losses
 from common.training.runs import Row
+from common.training.trainer import describe
 from glcic import networks, phases
 from glcic.networks import Conv
+from glcic.settings import Glcic
 
 # The papers' building blocks in small: 16 px images, 8 px patches.
 SMALL = networks.Architecture(
@@ -309,13 +311,16 @@ def test_progressive_steps_see_smaller_images_and_holes():
 
 
 def test_the_plan_is_the_three_phases():
-    assert phases.plan(16, (10, 3, 5), 4, 6, 8) == [
-        Row("completion", 6, 8, 8, "completion_half_size"),
+    steps = {"completion_steps": 10, "discriminator_steps": 3, "joint_steps": 5}
+    half = {"progressive_steps": 6, "progressive_batch_size": 8}
+    assert phases.plan(Glcic(batch_size=4, **steps, **half)) == [
+        Row("completion", 6, 8, 64, "completion_half_size"),
         Row("completion", 4, 4),
         Row("discriminator", 3, 4),
         Row("joint", 5, 4),
     ]
-    assert [row.title for row in phases.plan(16, (2, 0, 1), 4, 5)] == [
+    steps = {"completion_steps": 2, "discriminator_steps": 0, "joint_steps": 1}
+    assert [row.title for row in phases.plan(Glcic(progressive_steps=5, **steps))] == [
         "completion_half_size",
         "joint",
     ]
@@ -341,6 +346,6 @@ def test_samples_show_hole_output_completion_and_original(tmp_path):
 
 def test_the_description_counts_parameters():
     trainer = make_trainer()
-    text = trainer.describe()
+    text = describe(trainer.networks)
     for network in (trainer.completion, trainer.discriminator):
         assert f"{network.name}: {network.count_params():,} parameters" in text

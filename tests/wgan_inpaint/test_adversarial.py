@@ -15,6 +15,7 @@ from common.pictures import masks
 from common.pictures.masks import MaskSpec
 from common.training import loop as training
 from common.training.runs import Row
+from common.training.trainer import describe
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.adversarial import Objective
 from wgan_inpaint.networks import Architecture
@@ -463,6 +464,6 @@ def test_samples_are_the_averaged_generators_pictures_of_fixed_latents(tmp_path)
 
 def test_the_description_counts_parameters():
     trainer = make_trainer()
-    text = trainer.describe()
+    text = describe(trainer.networks)
     for network in (trainer.generator, trainer.critic, trainer.encoder):
         assert f"{network.name}: {network.count_params():,} parameters" in text

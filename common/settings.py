@@ -1,0 +1,66 @@
+"""Settings of a method: a frozen dataclass whose fields are its flags. No TensorFlow.
+
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        batch_size: int = 96                                    # a shared flag, with this default
+        alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0)    # a flag of its own
+
+Name, type, default, bounds and help stand once; the same class reads a run's ``flags.txt``.
+"""
+
+import dataclasses
+
+
+def setting(default, text, choices=None, least=None, most=None):
+    """A field that is a flag of the method's own.
+
+    Args:
+      default: its value without the flag; its type is the field's: bool, int, float, str or, for
+        several words, tuple.
+      text: the flag's help.
+      choices: the values it may have.
+      least, most: bounds of a number, both included.
+    """
+    described = {"help": text, "choices": choices, "least": least, "most": most}
+    return dataclasses.field(default=default, metadata=described)
+
+
+def own(kind):
+    """The fields of a settings class that are flags of its own; the others are shared flags."""
+    return [field for field in dataclasses.fields(kind) if "help" in field.metadata]
+
+
+def parse(kind, texts):
+    """Reads settings from text.
+
+    Args:
+      kind: the settings class.
+      texts: {flag: text}, as ``common.training.runs.RunDirectory.read_flags`` reads them; a flag
+        that is missing has its default.
+
+    Raises:
+      ValueError: a text that is no value of its field.
+    """
+    values = {
+        field.name: value_of(field, texts[field.name])
+        for field in dataclasses.fields(kind)
+        if field.name in texts
+    }
+    return kind(**values)
+
+
+def value_of(field, text):
+    """The value of a field that a text stands for.
+
+    Raises:
+      ValueError: none.
+    """
+    if field.type is bool:
+        value = {"true": True, "false": False}.get(text.lower())
+    elif field.type is tuple:
+        value = tuple(text.split(",")) if text else ()
+    else:
+        value = field.type(text)
+    if value is None or value not in (field.metadata.get("choices") or [value]):
+        raise ValueError(f"--{field.name}={text}")
+    return value

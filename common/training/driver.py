@@ -1,0 +1,118 @@
+"""What the commands that train and export do, whatever the method."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from common import runtime, settings
+from common.errors import InputError, reason
+from common.pictures import datasets
+from common.serving import export as serving
+from common.training import loop
+from common.training.trainer import describe
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a run has trained, in float32.
+
+    Attributes:
+      method: a ``common.methods.Method``.
+      settings: of its training.
+      networks: {name: ``keras.Model``}.
+      checkpoint: path of the checkpoint.
+    """
+
+    method: object
+    settings: object
+    networks: dict
+    checkpoint: str
+
+
+def restore(method, run, step=0):
+    """Builds a run's networks and reads their weights.
+
+    Args:
+      method: a ``common.methods.Method``.
+      run: a ``common.training.runs.RunDirectory``.
+      step: of the checkpoint; 0 is the latest.
+
+    Returns:
+      ``Restored``.
+
+    Raises:
+      InputError: no such run or checkpoint, or one that does not fit.
+    """
+    texts, checkpoint = run.read_flags(), run.checkpoint(step)
+    try:
+        own = settings.parse(method.training, texts)
+        networks = method.load().networks(own)
+        reader = tf.train.Checkpoint(**networks).restore(checkpoint)
+        reader.assert_existing_objects_matched().expect_partial()
+    except (ValueError, AssertionError, InputError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{checkpoint}: no checkpoint of {method.name} that fits {run.flags} ({reason(error)})"
+        ) from error
+    return Restored(method, own, networks, checkpoint)
+
+
+def export(method, run, path, completing, step=0, storage="float32"):
+    """Writes the SavedModel of a run, and says where.
+
+    Args:
+      method: a ``common.methods.Method``.
+      run: a ``common.training.runs.RunDirectory``.
+      path: folder to write.
+      completing: the method's settings of that name.
+      step: of the checkpoint; 0 is the latest.
+      storage: type of the stored weights, "float32" or "float16".
+
+    Raises:
+      InputError: no such run or checkpoint, or one that does not fit.
+    """
+    restored = restore(method, run, step)
+    module, described = method.load().exported(restored, completing, tf.as_dtype(storage))
+    serving.save(module, path, {"method": method.name, **described})
+    print(f"SavedModel: {path}")
+
+
+def train(method, own, job):
+    """Trains, going on where an earlier start was stopped, then exports.
+
+    Args:
+      method: a ``common.methods.Method``.
+      own: its settings of training.
+      job: a ``common.training.runs.Job``.
+
+    Returns:
+      The exit code: 130 if it was interrupted, when everything has been saved.
+
+    Raises:
+      InputError: bad data, a run with other settings, a loss that is not finite.
+    """
+    room = method.load()
+    runtime.seed_everything(own.seed, job.deterministic)
+    policy, jit_compile = runtime.choose_precision(job.precision), runtime.choose_xla(job.xla)
+    if job.dry_run:
+        print(job.flags + describe(room.networks(own, policy)))
+        return 0
+    trainer = room.build(own, job.holes, policy)
+
+    def batches(batch_size, first):
+        return datasets.training_batches(
+            job.dataset, job.prepare, batch_size, own.seed, first, **job.source
+        )
+
+    def first(count):
+        return datasets.first_images(count, job.dataset, job.prepare, own.seed, **job.source)
+
+    # Reads pictures: a data set that cannot be read leaves no run behind.
+    sample = trainer.sampler(first, job.run)
+    job.settle()
+    if not job.run.has_checkpoint():
+        trainer.prepare(first)
+    plan = room.plan(own)
+    if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):
+        return 130
+    export(method, job.run, job.run.saved_model, method.completing())
+    return 0

@@ -1,0 +1,82 @@
+"""What is chosen of GLCIC and of the baselines, and of their training. No TensorFlow."""
+
+import dataclasses
+
+from common.settings import setting
+from glcic.architectures import ARCHITECTURES
+from glcic.geometry import SIZE, geometry
+
+_GAN = ("nonsaturating", "minimax")
+
+
+@dataclasses.dataclass(frozen=True)
+class Glcic:
+    """Iizuka 2017, and Wang & Wang 2020; without a flag, the former's constants."""
+
+    batch_size: int = 96
+    optimizer: str = "adadelta"
+    learning_rate: float = 1.0
+    decay: str = "none"
+    seed: int = 0
+    mask_kind: tuple = ("rectangle",)
+    architecture: str = setting("wang2020", "The paper's networks.", choices=tuple(ARCHITECTURES))
+    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64)
+    discriminator_learning_rate: float = setting(
+        0.0, "Of the discriminators; 0: learning_rate.", least=0.0
+    )
+    completion_steps: int = setting(90_000, "Phase 1 (T_C).", least=0)
+    discriminator_steps: int = setting(10_000, "Phase 2 (T_D).", least=0)
+    joint_steps: int = setting(400_000, "Phase 3.", least=0)
+    progressive_steps: int = setting(0, "Of phase 1, so many first steps at half size.", least=0)
+    progressive_batch_size: int = setting(0, "Images in such a step; 0: batch_size.", least=0)
+    alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0.0)
+    beta: float = setting(0.0, "Weight of the perceptual loss.", least=0.0)
+    gan: str = setting("nonsaturating", "Completion network's GAN term.", choices=_GAN)
+    vgg19_weights: str = setting(
+        "imagenet", "File of VGG19 weights (.h5, .npz), or imagenet: download."
+    )
+
+    @property
+    def size(self):
+        """Side of the training images in pixels."""
+        return ARCHITECTURES[self.architecture].image_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoencoder:
+    """The encoder-decoder of Pathak 2016, trained on its reconstruction alone; its constants."""
+
+    batch_size: int = 64
+    optimizer: str = "adam"
+    learning_rate: float = 2e-4
+    decay: str = "none"
+    seed: int = 0
+    mask_kind: tuple = ("center",)
+    hole_size: int = 0
+    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64)
+    baseline_steps: int = setting(100_000, "Steps of the run.", least=1)
+    overlap: int = setting(4, "Known pixels around the hole that are predicted.", least=0)
+    overlap_weight: float = setting(10.0, "Of their squared error; 1 in the hole.", least=0.0)
+    lambda_rec: float = setting(0.999, "Weight of the reconstruction loss.", least=0.0)
+    beta_1: float = setting(0.5, "Of Adam.", least=0.0, most=1.0)
+
+    size = SIZE
+
+    def __post_init__(self):
+        self.geometry  # noqa: B018  refuses lengths that do not fit
+
+    @property
+    def geometry(self):
+        """Where the hole is, and what is predicted: ``glcic.geometry.Geometry``."""
+        return geometry(self.mask_kind, self.hole_size, self.overlap)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextEncoder(Autoencoder):
+    """The same with a discriminator of the middle (Pathak 2016)."""
+
+    discriminator_learning_rate: float = setting(
+        0.0, "Of the discriminator; 0: learning_rate.", least=0.0
+    )
+    lambda_adv: float = setting(0.001, "Weight of the GAN loss.", least=0.0)
+    gan: str = setting("nonsaturating", "Encoder-decoder's GAN term.", choices=_GAN)
