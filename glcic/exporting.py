@@ -24,7 +24,7 @@ def save(network, name, path, storage="float32"):
         "image_size": architecture.image_size,
         "hole_size": architecture.patch_size,
     }
-    folded = inference.FoldedCompletion(network, architecture, tf.as_dtype(storage))
+    folded = inference.FoldedCompletion(network, tf.as_dtype(storage))
     export.save(folded, path, settings)
     print(f"SavedModel: {path}")
 
