@@ -135,8 +135,9 @@ def _product(layer, norm):
 
 
 def _norm_behind(chain, n):
-    """The BatchNorm that normalizes what layer ``n`` returns, or None."""
-    for layer in chain[n + 1 :]:
+    """The BatchNorm that normalizes what the product of layer ``n`` returns, or None."""
+    linear = chain[n].activation is keras.activations.linear
+    for layer in chain[n + 1 :] if linear else ():
         if isinstance(layer, layers.BatchNorm):
             return layer
         if not isinstance(layer, keras.layers.Reshape):
@@ -178,33 +179,36 @@ class FoldedNetwork(tf.Module):
 
         Raises:
           TypeError: a layer has a kernel and is neither Dense nor Conv2D nor a Conv2DTranspose of
-            4x4 or 5x5 with stride 2 and padding SAME.
+            4x4 or 5x5 with stride 2 and padding SAME; or a BatchNorm stands behind another layer.
         """
         super().__init__(name=network.name)
-        operations = []  # (name, function of a tensor and of arrays, arrays)
+        operations, norms = [], []  # (name, function of a tensor and of arrays, arrays, product)
         chain = [x for x in network.layers if not isinstance(x, keras.layers.InputLayer)]
         for n, layer in enumerate(chain):
             if hasattr(layer, "kernel"):
-                function, kernel, bias, *moved = _product(layer, _norm_behind(chain, n))
-                operations.append((layer.name, function, (tf.cast(kernel, storage), bias)))
+                norms.append(_norm_behind(chain, n))
+                function, kernel, bias, *moved = _product(layer, norms[-1])
+                arrays = tf.cast(kernel, storage), bias
+                operations.append((layer.name, function, arrays, True))
                 if layer.activation is not keras.activations.linear:
-                    operations.append((layer.name, layer.activation, ()))
-                operations.extend((layer.name, function, ()) for function in moved)
+                    operations.append((layer.name, layer.activation, (), False))
+                operations.extend((layer.name, function, (), False) for function in moved)
             elif not isinstance(layer, layers.BatchNorm):
-                weights = layer.trainable_variables + layer.non_trainable_variables
-                operation = (layer.name, _other(layer), [weight.numpy() for weight in weights])
+                arrays = layer.trainable_variables + layer.non_trainable_variables
+                operation = (layer.name, _other(layer), [array.numpy() for array in arrays], False)
                 # TensorFlow fuses it with the convolution if nothing stands between them.
                 last = operations[-1][1] if operations else None
                 early = isinstance(layer, keras.layers.ReLU) and last in _MOVED
                 operations.insert(len(operations) - early, operation)
-        self.arrays, self.names, self._operations, self._products = [], [], [], []
-        for n, (name, function, arrays) in enumerate(operations):
+            elif layer not in norms:
+                raise TypeError(f"{layer.name}: no layer with a kernel before this BatchNorm")
+        self.arrays, self.names, self._operations = [], [], []
+        for name, function, arrays, product in operations:
             own = slice(len(self.arrays), len(self.arrays) + len(arrays))
             self.arrays.extend(tf.Variable(array, trainable=False) for array in arrays)
             self.names.append(name)
-            self._operations.append((function, own))
-            if any(len(array.shape) > 1 for array in arrays):  # a kernel
-                self._products.append(n)
+            self._operations.append((function, own, product))
+        self._last = max(n for n, (*_, product) in enumerate(operations) if product)
 
     def at(self, dtype, begin=0, end=None):
         """The network as a function, its kernels cast once.
@@ -221,10 +225,10 @@ class FoldedNetwork(tf.Module):
         """
         result = tf.float64 if dtype == tf.float64 else tf.float32
         operations = []
-        for n, (function, own) in enumerate(self._operations[begin:end], begin):
-            arrays, product = self.arrays[own], n in self._products
+        for n, (function, own, product) in enumerate(self._operations[begin:end], begin):
+            arrays = self.arrays[own]
             arrays = [tf.cast(array, dtype) for array in arrays] if product else arrays
-            operations.append((function, arrays, product, n == self._products[-1]))
+            operations.append((function, arrays, product, n == self._last))
 
         def run(x):
             for function, arrays, product, last in operations:

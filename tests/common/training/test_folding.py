@@ -217,3 +217,10 @@ def test_a_kernel_of_another_kind_is_refused_by_name(layer):
     network = keras.Sequential([keras.Input((8, 8, 3)), layer])
     with pytest.raises(TypeError, match=f"odd: no folded form of such a {type(layer).__name__}"):
         folding.FoldedNetwork(network)
+
+
+@pytest.mark.parametrize("before", [k.Dense(3, activation="relu"), k.ReLU()])
+def test_statistics_behind_an_activation_are_refused(before):
+    network = keras.Sequential([keras.Input((8, 8, 3)), k.Dense(3), before, BatchNorm(name="odd")])
+    with pytest.raises(TypeError, match="odd: no layer with a kernel before this BatchNorm"):
+        folding.FoldedNetwork(network)
