@@ -34,15 +34,14 @@ Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1
 import dataclasses
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from common.pictures import cropping, masks
 from common.pictures import images as image_files
-from common.training import layers, loop, losses
+from common.training import folding, layers, loop, losses
 from common.training.runs import Row
 from common.training.trainer import Trainer
-from glcic import inference, phases
+from glcic import phases
 from glcic.geometry import CONTENT, DECODER, SIZE
 from glcic.settings import ContextEncoder
 
@@ -327,9 +326,7 @@ def exported(restored, completing, storage):
 class FoldedBaseline(tf.Module):
     """The encoder-decoder as a fast graph for pictures of any size; cannot be trained.
 
-    BatchNorm's statistics are folded into the layers before it, and the transposed convolutions
-    rewritten: see ``glcic.inference``. Its kernels are stored as ``storage`` and take part in the
-    products as the type computed in.
+    ``common.training.folding`` rewrites its layers.
     """
 
     def __init__(self, network, geometry, storage=tf.float32):
@@ -342,19 +339,7 @@ class FoldedBaseline(tf.Module):
         """
         super().__init__(name="folded_baseline")
         self._geometry = geometry
-        self.kernels, self.biases = [], []
-        names = [f"conv{n}" for n in range(1, len(ENCODER) + 1)] + ["bottleneck"]
-        names += [f"deconv{n}" for n in range(1, len(DECODER) + 1)]
-        existing = {layer.name for layer in network.layers}
-        for name in names:
-            norm = f"{name}_norm"
-            norm = network.get_layer(norm) if norm in existing else None
-            layer = network.get_layer(name)
-            kernel, bias = layers.folded(layer, norm)
-            if isinstance(layer, keras.layers.Conv2DTranspose):
-                kernel, bias = inference.subpixel_kernel(kernel), np.tile(bias, 4)
-            self.kernels.append(tf.Variable(tf.cast(kernel, storage), trainable=False))
-            self.biases.append(tf.Variable(tf.cast(bias, tf.float32), trainable=False))
+        self.network = folding.FoldedNetwork(network, storage)
 
     def complete(self, images, holes):
         """The prediction in its place [B, H, W, 3] in [0, 1], for any H and W, in float32.
@@ -378,22 +363,4 @@ class FoldedBaseline(tf.Module):
 
     def predict(self, images, holes, dtype=tf.float32):
         """The Keras network's function: [B, 128, 128, C] to [B, W, W, 3], float32."""
-        x = 2 * tf.where(holes > 0.5, FILL, images) - 1
-        x = tf.cast(x, dtype)
-        weights = [
-            (tf.cast(kernel, dtype), tf.cast(bias, dtype))
-            for kernel, bias in zip(self.kernels, self.biases, strict=True)
-        ]
-        downsampling, (inward, outward) = weights[: len(ENCODER)], weights[len(ENCODER) :][:2]
-        for kernel, bias in downsampling:
-            x = tf.nn.leaky_relu(tf.nn.conv2d(x, kernel, 2, "SAME") + bias, LEAK)
-        x = tf.reshape(x, [-1, inward[0].shape[0]])
-        x = tf.nn.leaky_relu(tf.matmul(x, inward[0]) + inward[1], LEAK)
-        x = tf.matmul(x, outward[0]) + outward[1]
-        start = self._geometry.start
-        x = tf.reshape(x, [-1, start, start, x.shape[1] // start**2])
-        for kernel, bias in weights[len(ENCODER) + 2 :]:
-            x = tf.nn.conv2d(tf.nn.relu(x), kernel, 1, [[0, 0], [1, 1], [1, 1], [0, 0]]) + bias
-            x = tf.nn.depth_to_space(x, 2)[:, 1:-1, 1:-1]
-        x = tf.cast(middle(x, self._geometry.window), tf.float32)
-        return (tf.tanh(x) + 1) / 2
+        return self.network.at(dtype)({"images": images, "masks": holes})

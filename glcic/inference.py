@@ -1,24 +1,14 @@
 """The completion network as a fast graph for inference.
 
-Training keeps plain layers; here the same function of the same weights is rewritten:
-
-* BatchNorm's moving statistics are folded into the convolution before it.
-* The padding of a stride-2 convolution is given to the operation itself.
-* A 4x4 transposed convolution of stride 2 becomes a 2x2 convolution to four times the channels
-  and ``depth_to_space``. Between the input pixels g - 1 and g lie the output pixels 2g - 1, which
-  sees them through the kernel's taps 2 and 0, and 2g, through taps 3 and 1. There is one such
-  pair more than input pixels: the outermost output pixel on each side is cut off. No product
-  with a zero tap is computed, unlike in the 3x3 form of the same rewriting.
-* Behind the dilated convolutions only what the holes need is computed: where every hole of a
-  batch fits a window of half the picture, a margin wide enough for the layers left to see is
-  all that is added.
+``common.training.folding`` rewrites its layers. Here, behind the dilated convolutions, only what
+the holes need is computed: where every hole of a batch fits a window of half the picture, a margin
+wide enough for the layers left to see is all that is added.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from common.pictures import masks
-from common.training import layers
+from common.training import folding
 from glcic import networks
 
 # Quarter-size pixels around the hole that the layers behind the dilated ones can see: one for
@@ -26,51 +16,21 @@ from glcic import networks
 # the decoder.
 _MARGIN = 4
 
-# (Which of the pair of output pixels, which of the pair of input pixels, tap), in one direction.
-_TAPS = ((0, 0, 2), (0, 1, 0), (1, 0, 3), (1, 1, 1))
-
-
-def subpixel_kernel(kernel):
-    """[4, 4, out, in] of a transposed convolution to [2, 2, in, 4 * out] of a convolution."""
-    outputs, inputs = kernel.shape[2:]
-    result = np.zeros((2, 2, inputs, 2, 2, outputs), kernel.dtype)
-    for row, y, tap_y in _TAPS:
-        for column, x, tap_x in _TAPS:
-            result[y, x, :, row, column] = kernel[tap_y, tap_x].T
-    return result.reshape(2, 2, inputs, 4 * outputs)
-
 
 class FoldedCompletion(tf.Module):
-    """The completion network with its statistics folded in; cannot be trained.
+    """The completion network with its statistics folded in; cannot be trained."""
 
-    Its variables are stored as ``storage`` and take part in the products as the type computed in.
-    """
-
-    def __init__(self, network, architecture, storage=tf.float32):
+    def __init__(self, network, storage=tf.float32):
         """Folds a Keras ``completion`` network.
 
         Args:
           network: as ``networks.completion_network`` builds it.
-          architecture: the ``networks.Architecture`` that it was built from.
-          storage: type of the variables: tf.float32, or tf.float16 for half the size.
+          storage: type of the kernels: tf.float32, or tf.float16 for half the size.
         """
         super().__init__(name="folded_completion")
-        self._rows, self._output = architecture.completion, architecture.output
-        self._split = 1 + max(n for n, row in enumerate(self._rows) if row.dilation > 1)
-        self.mean_color = tf.Variable(network.get_layer("input").mean_color.numpy())
-        self.kernels, self.biases = [], []
-        for n, row in enumerate(self._rows[:-1], 1):
-            kernel, bias = layers.folded(
-                network.get_layer(f"conv{n}"), network.get_layer(f"norm{n}")
-            )
-            if row.stride < 1:
-                kernel, bias = subpixel_kernel(kernel), np.tile(bias, 4)
-            self._append(kernel, bias, storage)
-        self._append(*layers.folded(network.get_layer("output")), storage)
-
-    def _append(self, kernel, bias, storage):
-        self.kernels.append(tf.Variable(tf.cast(kernel, storage), trainable=False))
-        self.biases.append(tf.Variable(tf.cast(bias, tf.float32), trainable=False))
+        self.network = folding.FoldedNetwork(network, storage)
+        dilated = [x.name for x in network.layers if getattr(x, "dilation_rate", (1, 1)) > (1, 1)]
+        self._split = self.network.names.index(dilated[-1]) + 2  # with its ReLU
 
     def complete(self, images, holes):
         """The network's output [B, H, W, 3] in [0, 1] for any H and W, in float32."""
@@ -84,38 +44,17 @@ class FoldedCompletion(tf.Module):
         shape = tf.shape(images)
         # Sizes that do not halve twice are continued by their mirror image, and cut again.
         below, right = (-shape[1]) % networks.SIZE_MULTIPLE, (-shape[2]) % networks.SIZE_MULTIPLE
-        color = tf.where(holes > 0.5, 0.0, images - self.mean_color)
-        x = tf.cast(tf.concat([color, holes], axis=-1), dtype)
-        x = _mirror(_mirror(x, below, 1), right, 2)
-        x = self._layers(x, 0, self._split)
+        x = self.network.at(dtype, 0, 1)({"images": images, "masks": holes})
+        x = _mirror(_mirror(tf.cast(x, dtype), below, 1), right, 2)
+        x = self.network.at(dtype, 1, self._split)(x)
+        rest = self.network.at(dtype, self._split)
         fits, rows, columns = _window(_quarter_boxes(holes), tf.shape(x)[1:3])
         x = tf.cond(
             fits,
-            lambda: _put(
-                self._layers(_cut(x, rows, columns), self._split, None), rows, columns, tf.shape(x)
-            ),
-            lambda: self._layers(x, self._split, None),
+            lambda: _put(rest(_cut(x, rows, columns)), rows, columns, tf.shape(x)),
+            lambda: rest(x),
         )
-        x = tf.cast(x[:, : shape[1], : shape[2]], tf.float32)
-        return tf.sigmoid(x) if self._output == "sigmoid" else (tf.tanh(x) + 1) / 2
-
-    def _layers(self, x, first, last):
-        """The table's rows from ``first`` up to, without, ``last``."""
-        table = list(zip(self._rows, self.kernels, self.biases, strict=True))
-        for row, kernel, bias in table[first:last]:
-            x = self._layer(x, row, tf.cast(kernel, x.dtype)) + tf.cast(bias, x.dtype)
-            if row is not self._rows[-1]:
-                x = tf.nn.relu(x)
-            if row.stride < 1:
-                x = tf.nn.depth_to_space(x, 2)[:, 1:-1, 1:-1]
-        return x
-
-    @staticmethod
-    def _layer(x, row, kernel):
-        if row.stride == 1:
-            return tf.nn.conv2d(x, kernel, 1, "SAME", dilations=row.dilation)
-        side = [1, 1] if row.stride < 1 else [(row.kernel - 1) // 2] * 2
-        return tf.nn.conv2d(x, kernel, max(1, row.stride), [[0, 0], side, side, [0, 0]])
+        return x[:, : shape[1], : shape[2]]
 
 
 def _mirror(x, count, axis):

@@ -308,7 +308,7 @@ def exported(restored, completing, storage):
     del completing
     name = restored.settings.architecture
     architecture = ARCHITECTURES[name]
-    folded = inference.FoldedCompletion(restored.networks["completion"], architecture, storage)
+    folded = inference.FoldedCompletion(restored.networks["completion"], storage)
     return folded, {
         "architecture": name,
         "image_size": architecture.image_size,

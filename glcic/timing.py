@@ -27,7 +27,7 @@ TRAINING_BATCH = 8
 def completion_seconds(precision, xla, size, batch, repeats):
     """Median seconds of one call of the exported graph."""
     architecture = networks.ARCHITECTURES[ARCHITECTURE]
-    folded = inference.FoldedCompletion(networks.completion_network(architecture), architecture)
+    folded = inference.FoldedCompletion(networks.completion_network(architecture))
     with tempfile.TemporaryDirectory() as folder:
         export.save(folded, pathlib.Path(folder) / "model", {})
         loaded = tf.saved_model.load(str(pathlib.Path(folder) / "model"))

@@ -36,7 +36,7 @@ def place(tmp_path_factory):
     cv2.imwrite(str(root / "small_mask.png"), mask[:64, :64])
     (root / "bad_mask.png").write_bytes(b"no picture at all")
     network = networks.completion_network(networks.ARCHITECTURES["wang2020"], 1 / 32)
-    folded = inference.FoldedCompletion(network, networks.ARCHITECTURES["wang2020"])
+    folded = inference.FoldedCompletion(network)
     export.save(folded, root / "model", {"hole_size": 64})
     module = tf.Module()
     module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32)])

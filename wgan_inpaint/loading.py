@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from common.completion import model_folders
 from common.errors import InputError, reason
+from common.training import folding
 from common.training.runs import RunDirectory
-from wgan_inpaint import inference, networks, restoring, sources
+from wgan_inpaint import networks, restoring, sources
 from wgan_inpaint.search import latent_search
 
 
@@ -41,7 +42,7 @@ def fold(restored, storage=tf.float32):
       ``latent_search.Networks``.
     """
     folded = {
-        name: getattr(restored, name) and inference.FoldedNetwork(getattr(restored, name), storage)
+        name: getattr(restored, name) and folding.FoldedNetwork(getattr(restored, name), storage)
         for name in ("generator", "critic", "encoder")
     }
     return latent_search.Networks(
@@ -59,7 +60,7 @@ def _from_saved_model(folder):
             "critic": networks.critic(architecture),
             "encoder": networks.encoder(architecture) if settings["encoder"] else None,
         }
-        folded = {name: part and inference.FoldedNetwork(part) for name, part in parts.items()}
+        folded = {name: part and folding.FoldedNetwork(part) for name, part in parts.items()}
         for name, network in folded.items():
             if network:
                 stored = getattr(loaded, name).arrays

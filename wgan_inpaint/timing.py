@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from common.evaluation import benchmarking
 from common.pictures import masks
-from common.training import loop
-from wgan_inpaint import adversarial, inference, networks
+from common.training import folding, loop
+from wgan_inpaint import adversarial, networks
 from wgan_inpaint.search import latent_search
 
 ARCHITECTURES = {
@@ -43,7 +43,7 @@ def search_seconds(precision, xla, name, batch, repeats, optimizer="adam"):
     architecture = ARCHITECTURES[name]
     images, holes = scene(architecture, batch)
     parts = (networks.generator(architecture), networks.critic(architecture))
-    folded = [inference.FoldedNetwork(network) for network in parts]
+    folded = [folding.FoldedNetwork(network) for network in parts]
     search = latent_search.LatentSearch(
         latent_search.Networks(*folded, None, "wgan", architecture),
         latent_search.Settings(optimizer=optimizer),

@@ -7,7 +7,6 @@ reads bfloat16 and keeps its statistics in float32: 1.3 times as fast in GLCIC's
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 NORM_EPSILON = 1e-5  # added to variances; Torch's
@@ -171,26 +170,3 @@ class DamagedImage(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """The images' shape with four channels."""
         return (*input_shape["images"][:-1], 4)
-
-
-def folded(layer, norm=None):
-    """A layer with the BatchNorm that follows it folded in.
-
-    Args:
-      layer: Dense, Conv2D or Conv2DTranspose; a Dense layer's units may stand for the pixels of an
-        image, channels last.
-      norm: a ``BatchNorm``, or None.
-
-    Returns:
-      (kernel, bias), numpy float32.
-    """
-    kernel = layer.kernel.numpy()
-    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
-    outputs = kernel.shape[-2 if transposed else -1]
-    bias = layer.bias.numpy() if layer.use_bias else np.zeros(outputs, np.float32)
-    if norm is None:
-        return kernel, bias
-    scale = norm.gamma.numpy() / np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
-    offset = norm.beta.numpy() - norm.moving_mean.numpy() * scale
-    scale, offset = (np.tile(v, outputs // len(v)) for v in (scale, offset))
-    return kernel * (scale[:, None] if transposed else scale), bias * scale + offset

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.serving import export
-from glcic import inference, networks
+from glcic import inference
 
 STRANGER = """
 import importlib.util
@@ -30,7 +30,7 @@ np.savez({out!r}, completed=out, encoded=np.array([f for f in files.numpy()], dt
 
 @pytest.fixture(scope="module")
 def folded(lively_network):
-    return inference.FoldedCompletion(lively_network(), networks.ARCHITECTURES["wang2020"])
+    return inference.FoldedCompletion(lively_network())
 
 
 @pytest.fixture(scope="module")

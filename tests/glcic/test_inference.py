@@ -5,28 +5,17 @@ import pytest
 import tensorflow as tf
 
 from common.pictures import masks
-from glcic import inference, networks
+from glcic import inference
 
 
 @pytest.fixture(scope="module", params=["wang2020", "iizuka2017"])
 def pair(request, lively_network):
     network = lively_network(request.param)
-    return network, inference.FoldedCompletion(network, networks.ARCHITECTURES[request.param])
+    return network, inference.FoldedCompletion(network)
 
 
 def pictures(batch, height, width, seed=0):
     return np.random.default_rng(seed).random((batch, height, width, 3), np.float32)
-
-
-def test_subpixel_kernel_is_the_transposed_convolution():
-    kernel = np.random.default_rng(0).normal(size=(4, 4, 3, 5)).astype(np.float32)
-    x = np.random.default_rng(1).normal(size=(2, 6, 7, 5)).astype(np.float32)
-    expected = tf.nn.conv2d_transpose(x, kernel, [2, 12, 14, 3], 2, "SAME")
-    rewritten = tf.nn.conv2d(
-        x, inference.subpixel_kernel(kernel), 1, [[0, 0], [1, 1], [1, 1], [0, 0]]
-    )
-    rewritten = tf.nn.depth_to_space(rewritten, 2)[:, 1:-1, 1:-1]
-    np.testing.assert_allclose(rewritten, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +39,7 @@ def test_equals_the_keras_network_in_the_hole(pair, spec):
 
 def test_window_saves_nothing_of_the_answer_at_the_border(lively_network):
     network = lively_network()
-    folded = inference.FoldedCompletion(network, networks.ARCHITECTURES["wang2020"])
+    folded = inference.FoldedCompletion(network)
     images = pictures(4, 64, 64)
     holes = np.zeros((4, 64, 64, 1), np.float32)
     holes[0, :5, :5] = holes[1, :7, -3:] = holes[2, -9:, :20] = holes[3, -1:, -1:] = 1
@@ -87,6 +76,5 @@ def test_bfloat16_and_half_storage_stay_close(pair):
     # That is not what it would be for any picture.
     for other in (np.zeros_like(images), 1 - images, pictures(2, 64, 64, seed=1)):
         assert error(folded.complete(other, holes)) > 0.05
-    name = "wang2020" if len(folded.kernels) == 16 else "iizuka2017"
-    half = inference.FoldedCompletion(network, networks.ARCHITECTURES[name], tf.float16)
+    half = inference.FoldedCompletion(network, tf.float16)
     assert error(half.complete(images, holes)) < 0.001

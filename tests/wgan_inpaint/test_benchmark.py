@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wgan_inpaint import inference, networks, timing
+from common.training import folding
+from wgan_inpaint import networks, timing
 from wgan_inpaint.search import latent_search
 
 SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 4))
@@ -34,7 +35,7 @@ def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
     monkeypatch.setattr(networks, "critic", build(networks.critic))
     loop = timing.classic_loop(SMALL)
     images, holes = timing.scene(SMALL, 2)
-    folded = [inference.FoldedNetwork(network) for network in built]
+    folded = [folding.FoldedNetwork(network) for network in built]
     search = latent_search.LatentSearch(
         latent_search.Networks(*folded, None, "wgan", SMALL), latent_search.Settings()
     )

@@ -12,8 +12,9 @@ from common.completion import blending
 from common.completion import files as completion_files
 from common.evaluation.metrics import psnr
 from common.pictures.images import read_image, resize, write_image
+from common.training import folding
 from tests import commands
-from wgan_inpaint import exporting, inference, networks
+from wgan_inpaint import exporting, networks
 from wgan_inpaint.search import completing, latent_search
 
 SHIPPED = commands.ROOT / "wgan_inpaint" / "shipped"
@@ -31,7 +32,7 @@ def folded(network, seed):
             for variable, weight in zip(network.weights, network.get_weights(), strict=True)
         ]
     )
-    return inference.FoldedNetwork(network)
+    return folding.FoldedNetwork(network)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from common.completion import models, windows
 from common.errors import InputError
 from common.evaluation import comparison
 from common.pictures import cropping
+from common.training import folding
 from common.training import loop as training
-from wgan_inpaint import adversarial, exporting, inference, loading, networks
+from wgan_inpaint import adversarial, exporting, loading, networks
 from wgan_inpaint.search import latent_search
 
 SETTINGS = latent_search.Settings(iterations=8, init="encoder", restarts=2, candidates=16)
@@ -31,7 +32,7 @@ def tiny_networks(encoder=True):
             variable.assign(
                 variable.numpy() + noise * (1 if scale == 0.5 else np.sign(noise - 0.07))
             )
-        return inference.FoldedNetwork(network)
+        return folding.FoldedNetwork(network)
 
     return latent_search.Networks(
         folded(networks.generator(architecture)),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.training import folding
 from common.training.layers import BatchNorm, ImageLayerNorm
 from wgan_inpaint import networks
 from wgan_inpaint.networks import Architecture
@@ -106,6 +107,9 @@ def test_the_generators_own_channels_replace_the_mirrored_ones():
     generator = networks.generator(tiny(generator_channels=[7, 6, 5]))
     maps = [layer.output.shape[-1] for layer in generator.layers if layer.name.startswith("relu")]
     assert maps == [7, 6, 5]
+    assert [x.name for x in generator.layers] == [x.name for x in networks.generator(tiny()).layers]
+    assert generator.output_shape == (None, 32, 32, 3)
+    assert generator.get_layer("deconv1").kernel.shape == (5, 5, 6, 7)
     with pytest.raises(ValueError, match="need 3"):
         tiny(generator_channels=(7, 6))
 
@@ -200,3 +204,33 @@ def test_numbers_are_the_same_in_a_compiled_graph(jit_compile):
     np.testing.assert_array_equal(drawn, networks.uniform([1000], seed))
     np.testing.assert_array_equal(drawn, tf.random.stateless_uniform([1000], seed, alg="philox"))
     assert 0 <= drawn.min() < 0.01 < 0.99 < drawn.max() < 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"size": 64},
+        {"generator_norm": "layer", "critic_norm": "layer"},
+        {"generator_norm": "none", "critic_norm": "none"},
+        {"generator_channels": (24, 24, 8)},
+        {"kind": "mlp"},
+    ],
+    ids=["batch", "batch, 64 px", "layer", "none", "wide 4x4", "mlp"],
+)
+def test_folded_they_are_the_same_functions(options):
+    keras.utils.set_random_seed(0)
+    architecture, generator = tiny(**{"width": 8, **options}), np.random.default_rng(0)
+    for name, build in BUILDERS.items():
+        network = build(architecture)
+        for variable in network.weights:
+            noise = generator.normal(0, 0.1, variable.shape)
+            variable.assign(variable + (np.abs(noise) if "variance" in variable.path else noise))
+        x = inputs(name, architecture)
+        expected = network(x, training=False).numpy()
+        assert expected.std() > 0.01, "a constant proves nothing"
+        folded = folding.FoldedNetwork(network)
+        tolerance = 1e-5 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(folded.at(tf.float32)(x), expected, atol=tolerance)
+        rounded = folded.at(tf.bfloat16)(x)
+        assert np.abs(rounded - expected).mean() < 0.06 * np.abs(expected).mean()

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from common.pictures import images as image_files
 from common.pictures import masks
-from wgan_inpaint import inference, networks
+from common.training import folding
+from wgan_inpaint import networks
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.studies import compare_starts
 
@@ -23,7 +24,7 @@ def parts():
         network = build(ARCHITECTURE)
         for variable in network.trainable_variables:
             variable.assign_add(generator.normal(0, 0.2, variable.shape))
-        folded.append(inference.FoldedNetwork(network))
+        folded.append(folding.FoldedNetwork(network))
     return latent_search.Networks(*folded, "wgan", ARCHITECTURE)
 
 

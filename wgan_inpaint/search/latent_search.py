@@ -426,7 +426,7 @@ class Networks:
     """What the search needs.
 
     Attributes:
-      generator, critic, encoder: ``inference.FoldedNetwork``; the encoder may be None.
+      generator, critic, encoder: ``folding.FoldedNetwork``; the encoder may be None.
       objective: what the critic was trained for, one of ``PRIORS``.
       architecture: ``networks.Architecture`` of all three.
     """

@@ -12,7 +12,8 @@ from common import runtime
 from common.errors import InputError
 from common.evaluation import metrics
 from common.pictures import masks
-from wgan_inpaint import inference, networks
+from common.training import folding
+from wgan_inpaint import networks
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.latent_search import LatentSearch, Settings
 
@@ -33,7 +34,7 @@ def small_networks(objective):
             else:
                 noise = generator.normal(0, 0.15, variable.shape)
                 variable.assign(variable + (abs(noise) if "variance" in variable.path else noise))
-        return inference.FoldedNetwork(network)
+        return folding.FoldedNetwork(network)
 
     return latent_search.Networks(
         folded(networks.generator(SMALL)),
