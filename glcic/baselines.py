@@ -101,26 +101,6 @@ class FilledImage(keras.layers.Layer):
         return input_shape["images"]
 
 
-class Middle(keras.layers.Layer):
-    """``middle`` as a layer."""
-
-    def __init__(self, side, **kwargs):
-        super().__init__(**kwargs)
-        self.side = side
-
-    def call(self, inputs):
-        """[B, H, W, C] -> [B, side, side, C]."""
-        return middle(inputs, self.side)
-
-    def compute_output_shape(self, input_shape):
-        """The side is the constructor's."""
-        return (input_shape[0], self.side, self.side, input_shape[3])
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "side": self.side}
-
-
 def _initial(dtype):
     """Options of a layer with a kernel: N(0, 0.02), a new initializer for each, and no bias."""
     initializer = keras.initializers.RandomNormal(0, STDDEV)
@@ -183,7 +163,9 @@ def completion_network(geometry, width=1.0, dtype="float32"):
         x = keras.layers.ReLU(name=f"deconv{n - 1}_relu", dtype=dtype)(x)
         options = {"strides": 2, "padding": "same", **_initial(dtype)}
         x = keras.layers.Conv2DTranspose(channels, KERNEL, name=f"deconv{n}", **options)(x)
-    x = Middle(geometry.window, name="window", dtype=dtype)(x)
+    # Of an even size, cut to the middle.
+    border = (x.shape[1] - geometry.window) // 2
+    x = keras.layers.Cropping2D(border, name="window", dtype=dtype)(x)
     x = layers.UnitRange("tanh", name="unit_range")(x)
     return keras.Model(inputs, x, name="completion")
 
@@ -200,7 +182,7 @@ def discriminator(width=1.0, dtype="float32"):
       P(real).
     """
     images = keras.Input((CONTENT, CONTENT, 3), name="images")
-    x = layers.SymmetricRange(name="symmetric_range")(images)
+    x = keras.layers.Rescaling(2, -1, name="symmetric_range", dtype="float32")(images)
     x = _downsampling(x, _scaled(DISCRIMINATOR, width), dtype)
     logits = keras.layers.Dense(1, name="logits", **_initial("float32"))(x)
     return keras.Model(images, logits, name="discriminator")

@@ -40,7 +40,10 @@ def _norm(x, kind, name, dtype):
     if kind == "batch":
         return layers.BatchNorm(name=name, dtype=dtype)(x)
     if kind == "layer":
-        return layers.ImageLayerNorm(name=name, dtype=dtype)(x)
+        # As the authors' code of [3] has it, over H, W and C of each image: its normalization does
+        # not depend on the others in the batch, which the gradient penalty takes for granted.
+        epsilon = layers.NORM_EPSILON
+        return keras.layers.GroupNormalization(1, epsilon=epsilon, name=name, dtype=dtype)(x)
     return x
 
 
@@ -102,7 +105,7 @@ def critic(architecture, dtype="float32"):
       float32.
     """
     images = keras.Input((architecture.size, architecture.size, 3), name="images")
-    x = layers.SymmetricRange(name="symmetric_range")(images)
+    x = keras.layers.Rescaling(2, -1, name="symmetric_range", dtype="float32")(images)
     if architecture.kind == "mlp":
         x = keras.layers.Flatten(name="flatten", dtype=dtype)(x)
         x = _perceptron(x, 1, dtype, activation="relu")

@@ -208,7 +208,7 @@ class FoldedNetwork(tf.Module):
             self.arrays.extend(tf.Variable(array, trainable=False) for array in arrays)
             self.names.append(name)
             self._operations.append((function, own, product))
-        self._last = max(n for n, (*_, product) in enumerate(operations) if product)
+        self._last = max((n for n, (*_, product) in enumerate(operations) if product), default=-1)
 
     def at(self, dtype, begin=0, end=None):
         """The network as a function, its kernels cast once.

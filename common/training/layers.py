@@ -80,42 +80,6 @@ class BatchNorm(keras.layers.BatchNormalization):
         return {key: config[key] for key in ("name", "trainable", "dtype")}
 
 
-def normalize_image(x, gamma, beta):
-    """Layer normalization of x [B, H, W, C] over H, W and C; gamma and beta are [C].
-
-    Computed in float32; returns the type of ``x``.
-    """
-    wide = tf.cast(x, tf.float32)
-    mean, variance = tf.nn.moments(wide, axes=[1, 2, 3], keepdims=True)
-    wide = (wide - mean) * tf.math.rsqrt(variance + NORM_EPSILON)
-    return tf.cast(wide * tf.cast(gamma, tf.float32) + tf.cast(beta, tf.float32), x.dtype)
-
-
-class ImageLayerNorm(keras.layers.Layer):
-    """Layer normalization of [B, H, W, C] over H, W and C, with a scale and offset per channel.
-
-    As the authors' code of Gulrajani 2017 has it: an image's normalization does not depend on the
-    others in its batch, which the gradient penalty takes for granted. Computed in float32.
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-
-    def build(self, input_shape):
-        """Makes scale and offset, [C]."""
-        shape = (input_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", autocast=False)
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
-
-    def call(self, inputs):
-        """Normalizes; returns the shape and type of ``inputs``."""
-        return normalize_image(inputs, self.gamma.value, self.beta.value)
-
-    def compute_output_shape(self, input_shape):
-        """Unchanged."""
-        return input_shape
-
-
 class UnitRange(keras.layers.Layer):
     """The last activation, in float32 and shifted to [0, 1]: sigmoid(x) or (tanh(x) + 1) / 2."""
 
@@ -136,21 +100,6 @@ class UnitRange(keras.layers.Layer):
     def get_config(self):
         """The constructor's arguments."""
         return {"name": self.name, "activation": self.activation}
-
-
-class SymmetricRange(keras.layers.Layer):
-    """[0, 1] to [-1, 1], in float32."""
-
-    def __init__(self, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-
-    def call(self, inputs):
-        """2x - 1."""
-        return 2 * inputs - 1
-
-    def compute_output_shape(self, input_shape):
-        """Unchanged."""
-        return input_shape
 
 
 class DamagedImage(keras.layers.Layer):

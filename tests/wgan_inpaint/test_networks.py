@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common.training import folding
-from common.training.layers import BatchNorm, ImageLayerNorm
+from common.training.layers import BatchNorm
 from wgan_inpaint import networks
 from wgan_inpaint.networks import Architecture
 
@@ -115,7 +115,11 @@ def test_the_generators_own_channels_replace_the_mirrored_ones():
 
 
 def test_normalization_is_next_to_neither_picture_nor_score():
-    for norm, kind in (("batch", BatchNorm), ("layer", ImageLayerNorm), ("none", ())):
+    for norm, kind in (
+        ("batch", BatchNorm),
+        ("layer", keras.layers.GroupNormalization),
+        ("none", ()),
+    ):
         architecture = tiny(generator_norm=norm, critic_norm=norm)
         for name, hidden in (("generator", 3), ("critic", 2)):
             layers = BUILDERS[name](architecture).layers

@@ -8,7 +8,6 @@ import tensorflow as tf
 from common.training.layers import (
     BatchNorm,
     DamagedImage,
-    ImageLayerNorm,
     SymmetricConv2D,
     UnitRange,
 )
@@ -134,7 +133,7 @@ def test_a_norm_survives_its_configuration():
 
 @pytest.fixture
 def layer_norm():
-    layer = ImageLayerNorm()
+    layer = keras.layers.GroupNormalization(1, epsilon=1e-5)
     layer.build((None, 4, 6, 5))
     layer.set_weights([normal(5, seed=1), normal(5, seed=2)])
     return layer
@@ -162,13 +161,17 @@ def test_layer_norm_does_not_mix_the_images_of_a_batch(layer_norm):
 
 
 def test_layer_norm_computes_in_float32():
-    layer = ImageLayerNorm(dtype="mixed_bfloat16")
+    layer = keras.layers.GroupNormalization(1, epsilon=1e-5, dtype="mixed_bfloat16")
     x = tf.cast(normal(2, 16, 16, 3) + 50, tf.bfloat16)
+    layer.build(x.shape)
+    gamma, beta = normal(3, seed=1), normal(3, seed=2)
+    layer.set_weights([gamma, beta])
     y = layer(x)
     assert y.dtype == tf.bfloat16
     assert {v.dtype for v in layer.variables} == {"float32"}
     exact = tf.cast(x, tf.float64).numpy()
     expected = (exact - exact.mean((1, 2, 3), keepdims=True)) / exact.std((1, 2, 3), keepdims=True)
+    expected = expected * gamma + beta
     np.testing.assert_allclose(tf.cast(y, tf.float64), expected, rtol=2**-8, atol=1e-3)
 
 
