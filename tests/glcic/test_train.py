@@ -48,8 +48,8 @@ def test_the_network_knows_the_mean_colour_of_its_training_pictures(run):
     (name,) = (n for n in variables.get_variable_to_shape_map() if "mean_color" in n)
     trained = variables.get_tensor(name)
     np.testing.assert_allclose(trained, np.array(COLOUR) / 255, atol=0.02)
-    exported = tf.saved_model.load(str(run / "saved_model")).mean_color
-    np.testing.assert_array_equal(exported, trained)
+    exported = tf.saved_model.load(str(run / "saved_model")).network.arrays
+    np.testing.assert_array_equal(exported[0], trained)
 
 
 def test_each_network_has_its_own_learning_rate(run):
