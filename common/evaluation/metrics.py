@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from common.errors import InputError
+from common.pictures import checks
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
@@ -115,10 +116,7 @@ def _difference(a, b, mask):
     difference = a - b
     if mask is None:
         return difference
-    mask = np.asarray(mask)
-    if mask.shape != (*a.shape[:2], 1):
-        raise InputError(f"a mask of shape {mask.shape} does not fit an image of shape {a.shape}")
-    difference = difference[mask[..., 0] == 1]
+    difference = difference[checks.holes(mask, a.shape)]
     if not difference.size:
         raise InputError("the mask has no hole (no 1), so there is nothing to measure inside it")
     return difference
