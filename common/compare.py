@@ -4,8 +4,8 @@
         --mask_kind=rectangle --output=FOLDER
 
 A method is the name of a classical one (``common.classical``), a SavedModel's folder, a run
-directory or shipped:PACKAGE; NAME=SOURCE gives it a name of its own. Several ``--methods`` add up,
-so that more can join those of a flagfile; a name that comes again replaces the earlier.
+directory or shipped:PACKAGE[/NAME]; NAME=SOURCE gives it a name of its own. Several ``--methods``
+add up, so that more can join those of a flagfile; a name that comes again replaces the earlier.
 
 The output folder then holds
 
@@ -33,6 +33,7 @@ import pathlib
 from absl import flags, logging
 
 from common import classical, runtime
+from common.completion import model_folders
 from common.errors import InputError
 from common.evaluation import sources
 from flags import compare as compare_flags
@@ -84,6 +85,8 @@ def _name_and_source(entry):
         return name, source
     if entry in classical.METHODS:
         return entry, entry
+    if entry.startswith(model_folders.SHIPPED):
+        return entry.removeprefix(model_folders.SHIPPED).replace("/", "_"), entry
     if ":" in entry:
         return entry.rpartition(":")[2], entry
     folder = pathlib.Path(os.path.abspath(os.path.expanduser(entry)))

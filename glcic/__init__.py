@@ -4,6 +4,7 @@ import common  # noqa: F401  before anything imports TensorFlow, whose environme
 from common.methods import Method, table
 from glcic import settings
 
+SHIPPED = "faces"  # what `shipped:glcic` stands for
 METHODS = table(
     Method("glcic", "glcic.phases", settings.Glcic),
     Method("context_encoder", "glcic.baselines", settings.ContextEncoder),

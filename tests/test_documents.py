@@ -22,6 +22,7 @@ import flags
 import glcic
 import wgan_inpaint
 from common.completion import models
+from common.errors import InputError
 from common.pictures import images
 from tests import commands
 
@@ -220,8 +221,9 @@ for _name, _module in MODULES.items():
 ABSOLUTE = re.compile(rf"(?<![\w./-])(?:{'|'.join(sorted(PACKAGE_NAMES))})(?:\.[A-Za-z_]\w*)+")
 RELATIVE = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\([^`\n]*\))?`")
 PATH = re.compile(
-    rf"(?<![\w./-])(?:{'|'.join(sorted(PACKAGE_NAMES))}|tests)/(?:[\w*.-]+/)*[\w*.-]*[\w*]"
+    rf"(?<![\w./:-])(?:{'|'.join(sorted(PACKAGE_NAMES))}|tests)/(?:[\w*.-]+/)*[\w*.-]*[\w*]"
 )
+SHIPPED = re.compile(r"shipped:[a-z]\w*(?:/\w+)?")
 FLAGFILE = re.compile(r"(?<![\w./-])\w+\.flags\b")
 
 
@@ -268,10 +270,15 @@ def wrong_names(text, module=None):
 
 
 def missing_paths(text):
-    """The project's files that a text names and that are not there."""
+    """The project's files and shipped networks that a text names and that are not there."""
     found = PATH.findall(text) + [f"flags/papers/{name}" for name in FLAGFILE.findall(text)]
     for name in dict.fromkeys(found):
         if not any(ROOT.glob(name)) and name not in NOT_OURS:
+            yield name
+    for name in dict.fromkeys(SHIPPED.findall(text)):
+        try:
+            models.find_model(name)
+        except InputError:
             yield name
 
 
@@ -309,7 +316,8 @@ def test_a_wrong_name_is_found():
     module.np = np
     text = """``common.figures.save_curves`` and ``common.figures.save_nothing``, `metrics.psnr` and
     `metrics.psmr(a, b)`, ``np.mean``, ``np.none``, `unknown.thing`, `comparison.png`, flags.txt,
-    setup.py, flags/papers/wang2020.flags, flags/papers/none.flags, `none2.flags`, tests/none.py."""
+    setup.py, flags/papers/wang2020.flags, flags/papers/none.flags, `none2.flags`, tests/none.py,
+    shipped:glcic, `shipped:glcic/faces`, shipped:glcic/none."""
     assert list(wrong_names(text, module)) == [
         "common.figures.save_nothing",
         "metrics.psmr",
@@ -319,4 +327,5 @@ def test_a_wrong_name_is_found():
         "flags/papers/none.flags",
         "tests/none.py",
         "flags/papers/none2.flags",
+        "shipped:glcic/none",
     ]

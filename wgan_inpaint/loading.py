@@ -17,7 +17,7 @@ def load_networks(source):
 
     Args:
       source: a SavedModel's folder, a run directory (its ``saved_model``, else its latest
-        checkpoint) or "shipped:PACKAGE".
+        checkpoint) or "shipped:PACKAGE/NAME".
 
     Returns:
       ``latent_search.Networks``.

@@ -14,7 +14,7 @@ def find(source):
 
     Args:
       source: a SavedModel's folder, a run directory (its ``saved_model``, else its latest
-        checkpoint) or "shipped:PACKAGE".
+        checkpoint) or "shipped:PACKAGE/NAME".
 
     Returns:
       The folder of the SavedModel, or the ``RunDirectory`` without one.

@@ -37,6 +37,7 @@ import numpy as np
 
 from common.classical import diffusion, exemplar, low_rank, shared, sparse
 from common.errors import InputError
+from common.pictures import checks
 
 METHODS = {
     "mean_color": diffusion.fill_mean_color,
@@ -62,8 +63,7 @@ def method(name, **options):
     Returns:
       A function of images float32 [B, H, W, 3] in [0, 1] and masks float32 [B, H, W, 1], 1 =
       missing, that returns the completed images, a new float32 [B, H, W, 3]. It raises `InputError`
-      for shapes that do not match, a mask with other values than 0 and 1, and an image of which
-      nothing is known or that holds NaN or infinity where it is known.
+      as `checks.damaged`, and for an image of which nothing is known.
 
     Raises:
       InputError: an unknown name or option, or a library that is not installed.
@@ -92,7 +92,7 @@ def _complete(fill, images, masks):
     Returns:
       float32 [B, H, W, 3].
     """
-    images, holes = _check(images, masks)
+    images, holes = checks.damaged(images, masks, rank=4)
     completed = images.copy()
     for index, (picture, hole) in enumerate(zip(completed, holes, strict=True)):
         if hole.all():
@@ -100,25 +100,7 @@ def _complete(fill, images, masks):
                 f"image {index} of the batch: nothing is known of it, so there is nothing to "
                 "complete it from; leave known pixels (0) in its mask"
             )
-        if not np.isfinite(picture[~hole]).all():
-            raise InputError(f"image {index} of the batch holds NaN or infinity; repair it")
         if hole.any():
             shown = np.clip(np.where(hole[..., None], np.float32(0), picture), 0, 1)
             picture[hole] = np.clip(fill(shown, hole)[hole], 0, 1)
     return completed
-
-
-def _check(images, masks):
-    """The images as float32 and the holes as bool [B, H, W], or an InputError."""
-    images, masks = np.asarray(images, np.float32), np.asarray(masks)
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
-        raise InputError(f"the images have the shape {images.shape}; give [B, H, W, 3]")
-    if masks.shape != (*images.shape[:-1], 1):
-        raise InputError(
-            f"the masks {masks.shape} do not fit the images {images.shape}; they must be "
-            f"{(*images.shape[:-1], 1)}"
-        )
-    holes = masks[..., 0] == 1
-    if not (holes | (masks[..., 0] == 0)).all():
-        raise InputError("the masks have other values than 0 and 1; threshold them (1 = missing)")
-    return images, holes

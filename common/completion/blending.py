@@ -57,6 +57,7 @@ import cv2
 import numpy as np
 
 from common.errors import InputError
+from common.pictures import checks
 from common.pictures.images import from_uint8, to_uint8
 
 BLEND_METHODS = ("none", "poisson", "telea_poisson")
@@ -92,9 +93,9 @@ def paste(images, completed, masks):
     Raises:
       InputError: shapes that do not match, or a mask with other values than 0 and 1.
     """
-    images, completed, masks = np.asarray(images), np.asarray(completed), np.asarray(masks)
+    images, completed = np.asarray(images), np.asarray(completed)
     _check_same_shape(images, completed)
-    holes = _hole_of(masks, images.shape)
+    holes = checks.holes(masks, images.shape)[..., None]
     return np.where(holes, completed.astype(images.dtype, copy=False), images)
 
 
@@ -111,13 +112,11 @@ def telea(image, mask, radius=TELEA_RADIUS):
       all the picture is mid-grey.
 
     Raises:
-      InputError: shapes that do not match, a mask with other values than 0 and 1, or a radius out
-        of range.
+      InputError: as `checks.damaged`, or a radius out of range.
     """
     if not 1 <= radius <= 100:
         raise InputError(f"Telea's radius must lie between 1 and 100 pixels, not {radius}")
-    image = _as_picture(image, "image")
-    hole = _hole_of(mask, image.shape)[..., 0]
+    image, hole = checks.damaged(image, mask, rank=3)
     if hole.all():
         return np.full_like(image, 0.5)
     filled = image.copy()
@@ -141,7 +140,7 @@ def poisson(image, completed, mask):
       all, `completed`.
 
     Raises:
-      InputError: shapes that do not match, or a mask with other values than 0 and 1.
+      InputError: two pictures of different shapes, or as `checks.damaged`.
     """
     image, completed, hole = _check(image, completed, mask)
     if hole.all():
@@ -165,8 +164,7 @@ def blend(image, completed, mask, method):
       where nothing at all is known. Besides this and its inputs it takes less than 1 GiB.
 
     Raises:
-      InputError: an unknown method, shapes that do not match, or a mask with other values than 0
-        and 1.
+      InputError: an unknown method, two pictures of different shapes, or as `checks.damaged`.
     """
     if method not in BLEND_METHODS:
         raise InputError(f"unknown blend method {method!r}; choose from {', '.join(BLEND_METHODS)}")
@@ -490,16 +488,10 @@ def _write(picture, values, where):
 
 def _check(image, completed, mask):
     """The two pictures as float32 [H, W, 3] and the hole as bool [H, W], or an InputError."""
-    image, completed = _as_picture(image, "image"), _as_picture(completed, "completed")
+    image, hole = checks.damaged(image, mask, rank=3)
+    completed = np.asarray(completed, np.float32)
     _check_same_shape(image, completed)
-    return image, completed, _hole_of(mask, image.shape)[..., 0]
-
-
-def _as_picture(image, name):
-    image = np.asarray(image, np.float32)
-    if image.ndim != 3 or image.shape[-1] != 3 or image.size == 0:
-        raise InputError(f"{name} has the shape {image.shape}; give one picture as [H, W, 3]")
-    return image
+    return image, completed, hole
 
 
 def _check_same_shape(image, completed):
@@ -507,17 +499,3 @@ def _check_same_shape(image, completed):
         raise InputError(
             f"image {image.shape} and completed {completed.shape} differ in shape; make them equal"
         )
-
-
-def _hole_of(mask, image_shape):
-    """The mask as bool of its own shape [..., H, W, 1], or an InputError."""
-    mask = np.asarray(mask)
-    if mask.shape != (*image_shape[:-1], 1):
-        raise InputError(
-            f"mask {mask.shape} does not fit image {image_shape}; it must be "
-            f"{(*image_shape[:-1], 1)}"
-        )
-    hole = mask == 1
-    if not (hole | (mask == 0)).all():
-        raise InputError("the mask has other values than 0 and 1; threshold it (1 = missing)")
-    return hole

@@ -15,8 +15,6 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-import numpy as np
-
 from common import runtime
 from common.completion import blending
 from common.errors import InputError
@@ -26,6 +24,7 @@ from common.pictures.images import (
     read_image,
     read_mask,
     require_folder,
+    resize_nearest,
     root_of,
     write_image,
 )
@@ -141,9 +140,7 @@ class MaskFiles:
                 f"the image is {width}x{height} but the mask {path} is "
                 f"{mask.shape[1]}x{mask.shape[0]}; make them equal or give --resize_mask"
             )
-        rows = np.arange(height) * mask.shape[0] // height
-        columns = np.arange(width) * mask.shape[1] // width
-        return mask[rows][:, columns]
+        return resize_nearest(mask, height, width)
 
 
 def find_pictures(source):

@@ -1,5 +1,6 @@
 """Where trained networks lie, and what they were made for. No TensorFlow."""
 
+import importlib
 import importlib.util
 import json
 import pathlib
@@ -36,15 +37,29 @@ def find_model(source):
 
 
 def _find_shipped(source):
-    package = source.removeprefix(SHIPPED)
+    """``PACKAGE/shipped/NAME`` of "shipped:PACKAGE/NAME"; NAME may be left to the package.
+
+    Only the package's default, the constant ``SHIPPED`` of its ``__init__.py``, needs its import.
+    """
+    package, named, name = source.removeprefix(SHIPPED).partition("/")
     # A dotted name would make find_spec import the parent.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    for place in (spec and spec.submodule_search_locations) or ():
-        folder = pathlib.Path(place, "shipped")
-        if is_saved_model(folder):
-            return folder
-    why = "it comes without a model" if spec else "there is no such package"
-    raise InputError(f"{source}: {why}; give the folder of a SavedModel")
+    networks = {
+        folder.name: folder
+        for place in (spec and spec.submodule_search_locations) or ()
+        for folder in sorted(pathlib.Path(place, "shipped").glob("*"))
+        if is_saved_model(folder)
+    }
+    if not networks:
+        why = "it comes without a model" if spec else "there is no such package"
+        raise InputError(f"{source}: {why}; give the folder of a SavedModel")
+    if not named:
+        name = getattr(importlib.import_module(package), "SHIPPED", None)
+    if name not in networks:
+        there_are = ", ".join(f"{SHIPPED}{package}/{other}" for other in networks)
+        why = "the package has no default" if name is None else f"there is no network {name!r}"
+        raise InputError(f"{source}: {why}; choose from {there_are}")
+    return networks[name]
 
 
 def read_settings(folder):

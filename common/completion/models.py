@@ -40,7 +40,7 @@ def load_model(source, precision="auto"):
 
     Args:
       source: folder of a SavedModel, or of a training run that holds ``saved_model``, or
-        "shipped:PACKAGE" for the one that comes with a package.
+        "shipped:PACKAGE/NAME" for one that comes with a package, "shipped:PACKAGE" for its default.
       precision: one of ``common.runtime.PRECISIONS``; where it resolves to bfloat16, the signature
         ``complete_bfloat16`` is taken if the model has it.
 

@@ -33,6 +33,7 @@ import cv2
 import numpy as np
 
 from common.errors import InputError
+from common.pictures import checks
 from common.pictures.images import resize
 
 DEFAULT_HOLE_SIZE = 64
@@ -83,9 +84,9 @@ class Completer:
           float32 [H, W, 3], a new array.
 
         Raises:
-          InputError: shapes that do not match, or a mask with other values than 0 and 1.
+          InputError: as ``checks.damaged``.
         """
-        image, missing = _check(image, mask, rank=3)
+        image, missing = checks.damaged(image, mask, rank=3)
         completed = image.copy()
         # Each pixel leaves ``missing`` when it is written.
         for part, thickness in _parts(missing, self.hole_size):
@@ -103,9 +104,9 @@ class Completer:
           float32 [B, H, W, 3], a new array.
 
         Raises:
-          InputError: shapes that do not match, or a mask with other values than 0 and 1.
+          InputError: as ``checks.damaged``.
         """
-        images, missing = _check(images, masks, rank=4)
+        images, missing = checks.damaged(images, masks, rank=4)
         if not missing.any() or not all(self._fits_as_is(hole) for hole in missing):
             results = [self(*pair) for pair in zip(images, masks, strict=True)]
             return np.stack(results) if results else images.copy()
@@ -303,20 +304,3 @@ def _window(box, side, shape):
         first = min(max((start + stop - side) // 2, 0), max(size - side, 0))
         slices.append(slice(first, min(first + side, size)))
     return tuple(slices)
-
-
-def _check(images, masks, rank):
-    """The images as float32 and the hole as bool, without the last axis, or an InputError."""
-    images, masks = np.asarray(images, np.float32), np.asarray(masks)
-    shape = "[H, W, 3]" if rank == 3 else "[B, H, W, 3]"
-    if images.ndim != rank or images.shape[-1] != 3 or 0 in images.shape[-3:]:
-        raise InputError(f"the image has the shape {images.shape}; give {shape}")
-    if masks.shape != (*images.shape[:-1], 1):
-        raise InputError(
-            f"the mask {masks.shape} does not fit the image {images.shape}; it must be "
-            f"{(*images.shape[:-1], 1)}"
-        )
-    missing = masks[..., 0] == 1
-    if np.count_nonzero(missing) + np.count_nonzero(masks == 0) != masks.size:
-        raise InputError("the mask has other values than 0 and 1; threshold it (1 = missing)")
-    return images, missing

@@ -140,6 +140,7 @@ def bootstrap(values, seed=0, resamples=RESAMPLES):
     Returns:
       float64 [K, 2]: low and high; NaN where nothing is known.
     """
+    # Ours: scipy.stats.bootstrap is no faster, knows no missing values and is a dependency more.
     values = np.asarray(values, np.float64)
     count = len(values)
     known = np.isfinite(values)

@@ -233,8 +233,7 @@ def resize(image, height, width):
     Raises:
         InputError: the new size is not positive.
     """
-    if height < 1 or width < 1:
-        raise InputError(f"an image cannot be resized to {height}x{width}; give at least 1x1")
+    _require_size(height, width)
     image = np.ascontiguousarray(image, np.float32)
     small = (min(width, image.shape[1]), min(height, image.shape[0]))  # OpenCV: (width, height)
     resized = image
@@ -244,6 +243,27 @@ def resize(image, height, width):
         resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_CUBIC)
     # OpenCV drops a single channel's axis; bicubic overshoots.
     return np.clip(resized, 0, 1).reshape(height, width, image.shape[2])
+
+
+def resize_nearest(image, height, width):
+    """Resizes by copying, which keeps a mask's two values.
+
+    Args:
+        image: `[H, W, C]`, any type.
+        height: new height, at least 1.
+        width: new width, at least 1.
+
+    Returns:
+        `[height, width, C]`, the same type.
+
+    Raises:
+        InputError: the new size is not positive.
+    """
+    _require_size(height, width)
+    # cv2.INTER_NEAREST takes others for 593 of 16,384 pairs of sides: a run's masks would change.
+    rows = np.arange(height) * image.shape[0] // height
+    columns = np.arange(width) * image.shape[1] // width
+    return image[rows][:, columns]
 
 
 def center_crop_resize(image, size):
@@ -263,6 +283,11 @@ def center_crop_resize(image, size):
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return resize(image[top : top + side, left : left + side], size, size)
+
+
+def _require_size(height, width):
+    if height < 1 or width < 1:
+        raise InputError(f"an image cannot be resized to {height}x{width}; give at least 1x1")
 
 
 def _read_pixels(path, flags):

@@ -117,17 +117,11 @@ def read_bank(source, height, width):
     """
     bank = []
     for path in image_files.list_images(source):
-        mask = resize_nearest(image_files.read_mask(path), height, width).astype(np.uint8)
+        mask = image_files.read_mask(path)
+        mask = image_files.resize_nearest(mask, height, width).astype(np.uint8)
         require_hole(path, mask)
         bank.append(mask)
     return np.stack(bank)
-
-
-def resize_nearest(mask, height, width):
-    """A mask [H, W, 1] at another size, each pixel from the nearest one."""
-    rows = np.arange(height) * mask.shape[0] // height
-    columns = np.arange(width) * mask.shape[1] // width
-    return mask[rows][:, columns]
 
 
 def require_hole(path, mask):

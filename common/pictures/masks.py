@@ -23,7 +23,6 @@ from common.pictures.mask_spec import (  # noqa: F401  the kinds, too, are found
     mask_files,
     read_bank,
     require_hole,
-    resize_nearest,
     spec_from_source,
 )
 
@@ -263,7 +262,7 @@ class Holes:
         if self.paths:
             choice = int(_integers(seed, _FILES_SALT, [1], 0, len(self.paths) - 1)[0])
             path = self.paths[choice]
-            mask = resize_nearest(self._read(path), height, width)
+            mask = image_files.resize_nearest(self._read(path), height, width)
             require_hole(path, mask)
             spec = dataclasses.replace(self.spec, bank=mask[None].astype(np.uint8))
             return draw(spec, 1, height, width, seed)[0].numpy()

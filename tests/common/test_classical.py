@@ -113,9 +113,9 @@ def test_bad_input_is_refused_in_one_line():
         "1 and 100": lambda: classical.method("navier_stokes", radius=0)(images, masks),
         "odd number": lambda: classical.method("exemplar", patch=4)(images, masks),
         "other values": lambda: method(images, masks / 2),
-        "do not fit": lambda: method(images, masks[:, 1:]),
+        "does not fit": lambda: method(images, masks[:, 1:]),
         "give ": lambda: method(images[0], masks[0]),
-        "NaN": lambda: method(broken, masks),
+        "image 0 of the batch holds NaN": lambda: method(broken, masks),
     }.items():
         with pytest.raises(InputError, match=match) as error:
             call()

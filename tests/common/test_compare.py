@@ -454,11 +454,14 @@ def test_malformed_methods_are_named(value, word):
 
 
 def test_methods_have_names_of_their_own_or_of_their_source():
-    assert compare.parse_methods(["b=x=1, a = y,telea,shipped:glcic,runs/wang,c/saved_model"]) == {
+    assert compare.parse_methods(
+        ["b=x=1, a = y,telea,shipped:glcic,shipped:glcic/faces,runs/wang,c/saved_model"]
+    ) == {
         "b": "x=1",
         "a": "y",
         "telea": "telea",
         "glcic": "shipped:glcic",
+        "glcic_faces": "shipped:glcic/faces",
         "wang": "runs/wang",
         "c": "c/saved_model",
     }

@@ -7,7 +7,7 @@ import tensorflow as tf
 from common.pictures.images import read_image, write_image
 from tests import commands
 
-SHIPPED = commands.ROOT / "glcic" / "shipped"
+SHIPPED = commands.ROOT / "glcic" / "shipped" / "faces"
 
 
 class MeanFill(tf.Module):
@@ -84,6 +84,7 @@ def test_without_input_it_completes_the_portrait_and_draws_the_steps(model, tmp_
         (["--input=a.png", "--output=."], "error: a.png: would be overwritten"),
         (["--input=a.png", "--mask=a.png", "--mask_kind=center"], "error: --mask is read with"),
         (["--input=a.png", "--model=shipped:nobody"], "error: shipped:nobody: there is no such"),
+        (["--input=a.png", "--model=shipped:glcic/cats"], "error: shipped:glcic/cats: there is no"),
     ],
 )
 def test_mistakes_end_in_one_line(tmp_path, arguments, reason):
@@ -95,7 +96,7 @@ def test_mistakes_end_in_one_line(tmp_path, arguments, reason):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason="glcic/shipped holds no trained model")
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="glcic/shipped/faces holds no trained model")
 def test_the_shipped_model_beats_a_flat_fill_on_the_portrait(tmp_path):
     from common.pictures.samples import portrait
 

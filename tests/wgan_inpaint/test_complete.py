@@ -17,7 +17,7 @@ from tests import commands
 from wgan_inpaint import exporting, networks
 from wgan_inpaint.search import completing, latent_search
 
-SHIPPED = commands.ROOT / "wgan_inpaint" / "shipped"
+SHIPPED = commands.ROOT / "wgan_inpaint" / "shipped" / "faces"
 ARCHITECTURE = networks.Architecture(size=32, width=4)
 
 
@@ -255,7 +255,9 @@ def test_the_papers_settings_complete_the_portrait(model, tmp_path, name):
     assert width > 2.5 * height
 
 
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason="wgan_inpaint/shipped holds no trained model")
+@pytest.mark.skipif(
+    not SHIPPED.is_dir(), reason="wgan_inpaint/shipped/faces holds no trained model"
+)
 def test_the_shipped_model_completes_the_portrait(tmp_path):
     from common.pictures.samples import portrait
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.completion.models import Model, load_model
+from common.completion.models import Model, find_model, load_model
 from common.completion.windows import Completer
 from common.errors import InputError
 
@@ -318,16 +318,42 @@ def test_without_settings_the_hole_size_has_a_default(tmp_path):
     assert Completer(model).hole_size == 64
 
 
-def test_a_shipped_model_is_found_without_importing_its_package(tmp_path, monkeypatch):
+def test_a_shipped_model_is_found_by_name_without_importing_its_package(tmp_path, monkeypatch):
     package = tmp_path / "package_with_model"
-    save(package / "shipped", complete="complete")
+    save(package / "shipped" / "faces", complete="complete")
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert load_model("shipped:package_with_model").name == "shipped:package_with_model"
+    source = "shipped:package_with_model/faces"
+    assert load_model(source).name == source
     assert "package_with_model" not in sys.modules
     for unknown in ("shipped:no_such_package", "shipped:", "shipped:a.b", "shipped:json"):
         with pytest.raises(InputError, match=unknown):
             load_model(unknown)
+
+
+@pytest.mark.parametrize(
+    ("package", "default"), [("ships_two", "SHIPPED = 'faces'"), ("ships_two_unsaid", "")]
+)
+def test_a_package_ships_several_networks_and_names_its_default(
+    tmp_path, monkeypatch, package, default
+):
+    shipped = tmp_path / package / "shipped"
+    for name in ("faces", "cats"):
+        (shipped / name).mkdir(parents=True)
+        (shipped / name / "saved_model.pb").touch()
+    (shipped / "notes").mkdir()
+    (tmp_path / package / "__init__.py").write_text(default)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_model(f"shipped:{package}/cats") == shipped / "cats"
+    names = f"choose from shipped:{package}/cats, shipped:{package}/faces$"
+    for unknown in ("notes", "", "../shipped/cats"):
+        with pytest.raises(InputError, match=f"there is no network '{unknown}'; {names}"):
+            find_model(f"shipped:{package}/{unknown}")
+    if default:
+        assert find_model(f"shipped:{package}") == shipped / "faces"
+    else:
+        with pytest.raises(InputError, match=f"{package}: the package has no default; {names}"):
+            find_model(f"shipped:{package}")
 
 
 def test_what_is_wrong_with_a_saved_model_is_named_with_its_folder(tmp_path, mean_fill):

@@ -249,6 +249,22 @@ def test_resizing_to_the_same_size_changes_nothing():
     np.testing.assert_array_equal(images.resize(image, 7, 5), image)
 
 
+def test_the_nearest_pixel_is_copied():
+    mask = noise(7, 5, 1)
+    np.testing.assert_array_equal(images.resize_nearest(mask, 7, 5), mask)
+    enlarged = images.resize_nearest(mask, 14, 15)
+    np.testing.assert_array_equal(enlarged, mask.repeat(2, axis=0).repeat(3, axis=1))
+    np.testing.assert_array_equal(images.resize_nearest(enlarged, 7, 5), mask)
+    assert enlarged.dtype == mask.dtype
+
+
+def test_a_run_goes_on_finding_the_pixels_of_its_masks():
+    """Exact division: OpenCV rounds 34 / 6, and takes other pixels."""
+    row = np.arange(6, dtype=np.float32)[None, :, None]
+    ours = images.resize_nearest(row, 1, 34)[0, :, 0]
+    np.testing.assert_array_equal(ours, [column * 6 // 34 for column in range(34)])
+
+
 def test_the_crop_is_the_largest_centred_square():
     image = images.from_uint8(noise(6, 10, 3))
     np.testing.assert_array_equal(images.center_crop_resize(image, 6), image[:, 2:8])
@@ -259,3 +275,5 @@ def test_the_crop_is_the_largest_centred_square():
 def test_an_impossible_size_is_refused():
     with pytest.raises(InputError, match="0x4"):
         images.resize(np.zeros((4, 4, 3), np.float32), 0, 4)
+    with pytest.raises(InputError, match="4x0"):
+        images.resize_nearest(np.zeros((4, 4, 1), np.float32), 4, 0)
