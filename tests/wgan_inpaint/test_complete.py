@@ -148,6 +148,24 @@ def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
         assert np.abs(found.snapshots[1] - found.snapshots[0]).max() > 0.01
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_what_is_written_of_a_picture_is_the_loss_of_that_picture(tiny, optimizer):
+    images = np.stack([picture(n, 32, 32) for n in range(3)])
+    masks = np.stack([hole(32, 32)] * 3)
+    settings = latent_search.Settings(iterations=10, restarts=4, optimizer=optimizer, context="l1")
+    search = traced_once(tiny, settings)
+    extras = completing.Extras(samples=2, snapshots=(0, 10))
+    for image, mask, found in zip(
+        images, masks, completing.find(search, images, masks, extras), strict=True
+    ):
+        context = 2 * np.abs((1 - mask) * (found.pictures - image)).sum(axis=(1, 2, 3))
+        scores = tiny.critic.at(tf.float32)(found.pictures)
+        prior = latent_search.prior_loss(scores, "wgan").numpy()
+        np.testing.assert_allclose(found.losses, context + 0.003 * prior, rtol=1e-4)
+        np.testing.assert_allclose(found.history[-1], [context[0], prior[0]], rtol=1e-4)
+        assert found.losses[0] <= found.losses[1] and len(found.history) == 11
+
+
 def test_a_search_that_overflows_is_reported_and_writes_nothing(tiny, tmp_path, capsys):
     write_image(tmp_path / "a.png", picture(0))
     pictures = completion_files.find_pictures(tmp_path / "a.png")

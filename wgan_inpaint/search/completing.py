@@ -264,9 +264,8 @@ def find(search, images, masks, extras, progress=lambda *_: None):
         done += chunk
         if done in extras.snapshots:
             kept[done] = state.z
-        progress(done, [("loss", _least(search, history[-1][-1], len(images)).mean())])
-    # What one more iteration finds before it moves: the losses of the last z.
-    history.append(search.advance(images, masks, state, 1)[1].numpy())
+        progress(done, [("loss", _least(search, state.losses.numpy(), len(images)).mean())])
+    history.append(state.losses.numpy()[None])
     history = np.concatenate(history)  # (iterations + 1, 2, N)
     rows, losses = _best_rows(search, history[-1], len(images), extras.samples)
     pictures = np.stack([search.pictures(tf.gather(state.z, row)) for row in rows.T], 1)

@@ -20,14 +20,13 @@ returns after 1,500. It loops on the device: nothing crosses to the host within.
 
 import dataclasses
 import functools
-import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from common.errors import InputError
 from wgan_inpaint import networks
-from wgan_inpaint.search import lbfgs
+from wgan_inpaint.search import optimizers
 from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are found here
     CONTEXTS,
     DECAYS,
@@ -40,9 +39,6 @@ from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are 
 
 _RANKED_AT_A_TIME = 256  # candidates; bounds memory
 
-# What is drawn, as a part of the seed.
-_START, _VELOCITY, _ACCEPT = range(3)
-
 
 def fast(networks_):
     """``FAST`` for these ``Networks``: with a ranked start if there is no encoder."""
@@ -53,14 +49,24 @@ class State(NamedTuple):
     """Where a search stands.
 
     Attributes:
-      z: float32 [N, Z].
+      point: z of every restart, with the losses and the gradient there: an ``optimizers.Point``.
       memory: the optimizer's, a structure of float32 tensors [N, ...].
       iteration: int32, how many were done.
     """
 
-    z: tf.Tensor
+    point: optimizers.Point
     memory: tuple
     iteration: tf.Tensor
+
+    @property
+    def z(self):
+        """Latent vectors, float32 [N, Z]."""
+        return self.point.z
+
+    @property
+    def losses(self):
+        """Context and prior loss at ``z``, float32 [2, N]."""
+        return self.point.losses
 
 
 class Result(NamedTuple):
@@ -159,9 +165,16 @@ class LatentSearch:
         self._images = tf.TensorSpec([*picture, 3], tf.float32, name="images")
         self._masks = tf.TensorSpec([*picture, 1], tf.float32, name="masks")
         vectors = tf.TensorSpec([None, self.latent], tf.float32, name="z")
-        self._state = State(
-            vectors, self._memory_specs(), tf.TensorSpec([], tf.int32, name="iteration")
+        self._optimizer = optimizers.TABLE[settings.optimizer](settings)
+        traced = tf.function(self._optimizer.begin, input_signature=[vectors])
+        memory = tf.nest.map_structure(
+            lambda x: tf.TensorSpec(x.shape, x.dtype),
+            traced.get_concrete_function().structured_outputs,
         )
+        losses = tf.TensorSpec([2, None], tf.float32, name="losses")
+        slope = tf.TensorSpec([None, self.latent], tf.float32, name="slope")
+        iteration = tf.TensorSpec([], tf.int32, name="iteration")
+        self._state = State(optimizers.Point(vectors, losses, slope), memory, iteration)
         self.start = self._compiled(self._start)
         self.finish = self._compiled(self._finish, self._state)
         self.pictures = tf.function(
@@ -172,16 +185,6 @@ class LatentSearch:
         # ``start``, all iterations and ``finish`` in one: a ``Result``.
         self.run = self._compiled(self._run)
         self._advances = {}
-
-    def _memory_specs(self):
-        if self.settings.optimizer == "lbfgs":
-            losses = tf.TensorSpec([2, None], tf.float32, name="losses")
-            return lbfgs.specs(self.latent), losses
-        names = {"adam": ("first", "second"), "momentum": ("velocity",), "hmc": ()}
-        shape = [None, self.latent]
-        return tuple(
-            tf.TensorSpec(shape, tf.float32, name=name) for name in names[self.settings.optimizer]
-        )
 
     def _compiled(self, function, *more):
         return tf.function(
@@ -261,18 +264,30 @@ class LatentSearch:
 
         return evaluate
 
-    def _seed(self, what, iteration=0):
-        return tf.stack([self.settings.seed, 3 * iteration + what])
+    def _draw(self, images, iteration, what, distribution, shape):
+        """Random numbers, the same for every image, other ones for every restart: [N, *shape]."""
+        seed = tf.stack([self.settings.seed, 3 * iteration + what])
+        drawn = distribution([self.settings.restarts, *shape], seed)
+        return tf.tile(drawn, [tf.shape(images)[0], *[1] * len(shape)])
 
-    def _for_each_image(self, x, images):
-        """The same random numbers for every image, a row for each restart: [R, ...] to [N, ...]."""
-        return tf.tile(x, [tf.shape(images)[0], *[1] * (x.shape.rank - 1)])
+    def _evaluate(self, images, masks):
+        """A function from z [N, Z] to its ``optimizers.Point``."""
+        losses = self.losses(images, masks)
+
+        def evaluate(z):
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                context, prior, _ = losses(z)
+                # The images' losses do not share a variable: the sum's gradient is each one's own.
+                total = tf.reduce_sum(context + self.settings.prior_weight * prior)
+            return optimizers.Point(z, tf.stack([context, prior]), tape.gradient(total, z))
+
+        return evaluate
 
     def _start(self, images, masks):
         settings = self.settings
         if settings.init == "random":
-            z = networks.random_latents(settings.restarts, self.latent, self._seed(_START))
-            z = self._for_each_image(z, images)
+            z = 2 * self._draw(images, 0, optimizers.START, networks.uniform, [self.latent]) - 1
         else:
             z = self._ranked(images, masks)
             if settings.init == "encoder":
@@ -281,11 +296,7 @@ class LatentSearch:
                 guess = encode({"images": visible, "masks": masks})[:, None]
                 z = tf.concat([guess, z[:, 1:]], axis=1)
             z = tf.reshape(z, [-1, self.latent])
-        if settings.optimizer == "lbfgs":
-            memory = lbfgs.begin(z), tf.zeros([2, tf.shape(z)[0]])
-        else:
-            memory = tf.nest.map_structure(lambda _: tf.zeros_like(z), self._memory_specs())
-        return State(z, memory, tf.constant(0))
+        return State(self._evaluate(images, masks)(z), self._optimizer.begin(z), tf.constant(0))
 
     def _ranked(self, images, masks):
         """The best of random z by context loss: [B, R, Z]."""
@@ -293,7 +304,9 @@ class LatentSearch:
         if settings.init == "encoder" and settings.restarts == 1:
             return tf.zeros([tf.shape(images)[0], 1, self.latent])  # the encoder's only
         generate = self.networks.generator.at(self.dtype)
-        candidates = networks.random_latents(settings.candidates, self.latent, self._seed(_START))
+        candidates = networks.random_latents(
+            settings.candidates, self.latent, [settings.seed, optimizers.START]
+        )
         target, weights = self.observe(images, masks)
         parts = []
         for first in range(0, settings.candidates, _RANKED_AT_A_TIME):
@@ -309,108 +322,21 @@ class LatentSearch:
         return tf.gather(candidates, best)
 
     def _advance(self, images, masks, state, iterations):
-        settings = self.settings
-        evaluate = self.losses(images, masks)
-
-        def gradient(z):
-            with tf.GradientTape() as tape:
-                tape.watch(z)
-                context, prior, _ = evaluate(z)
-                # The images' losses do not share a variable: the sum's gradient is each one's own.
-                total = tf.reduce_sum(context + settings.prior_weight * prior)
-            return tape.gradient(total, z), tf.stack([context, prior])
-
-        update = {
-            "adam": self._adam,
-            "momentum": self._nesterov,
-            "hmc": self._hmc,
-            "lbfgs": self._lbfgs,
-        }[settings.optimizer]
+        evaluate = self._evaluate(images, masks)
         history = tf.TensorArray(tf.float32, iterations, element_shape=[2, None])
 
         def step(n, state, history):
-            z, memory, losses = update(state, gradient)
-            return n + 1, State(z, memory, state.iteration + 1), history.write(n, losses)
+            history = history.write(n, state.losses)
+            draw = functools.partial(self._draw, images, state.iteration)
+            point, memory = self._optimizer.step(
+                state.point, state.memory, state.iteration, evaluate, draw
+            )
+            return n + 1, State(point, memory, state.iteration + 1), history
 
         _, state, history = tf.while_loop(
             lambda n, *_: n < iterations, step, (0, state, history), maximum_iterations=iterations
         )
         return state, history.stack()
-
-    # The optimizers: from a ``State`` and a function from z to (gradient [N, Z], losses [2, N]), to
-    # (z, memory, losses [2, N] before the iteration).
-
-    def _total(self, losses):
-        return losses[0] + self.settings.prior_weight * losses[1]
-
-    def _clipped(self, z):
-        return tf.clip_by_value(z, -1.0, 1.0) if self.settings.clip else z
-
-    def _rate(self, iteration):
-        settings = self.settings
-        if settings.decay == "none":
-            return settings.learning_rate
-        done = tf.cast(iteration, tf.float32) / max(1, settings.iterations)
-        return settings.learning_rate * (1 + tf.cos(math.pi * tf.minimum(done, 1.0))) / 2
-
-    def _adam(self, state, gradient):
-        slope, losses = gradient(state.z)
-        first, second = state.memory
-        b1, b2 = self.settings.beta_1, self.settings.beta_2
-        t = tf.cast(state.iteration + 1, tf.float32)
-        first = b1 * first + (1 - b1) * slope
-        second = b2 * second + (1 - b2) * tf.square(slope)
-        move = first / (1 - b1**t) / (tf.sqrt(second / (1 - b2**t)) + 1e-8)
-        z = self._clipped(state.z - self._rate(state.iteration) * move)
-        return z, (first, second), losses
-
-    def _nesterov(self, state, gradient):
-        """As in the code of [1] and [2]: v' = mu v - lr g; z += -mu v + (1 + mu) v'."""
-        slope, losses = gradient(state.z)
-        mu, (previous,) = self.settings.momentum, state.memory
-        velocity = mu * previous - self._rate(state.iteration) * slope
-        z = self._clipped(state.z - mu * previous + (1 + mu) * velocity)
-        return z, (velocity,), losses
-
-    def _lbfgs(self, state, gradient):
-        """Losses are those of z itself, not those of trials that were refused."""
-        memory, losses = state.memory
-        slope, of_trial = gradient(memory.trial)
-        box = 1.0 if self.settings.clip else None
-        z, memory, accepted = lbfgs.update(state.z, memory, self._total(of_trial), slope, box)
-        losses = tf.where(accepted, of_trial, losses)
-        return z, (memory, losses), losses
-
-    def _hmc(self, state, gradient):
-        """One proposal: leapfrog steps from a random velocity, accepted or not ([2]'s code).
-
-        The half steps of the velocity before and after each step of z take the same temperature.
-        """
-        settings = self.settings
-        slope, losses = gradient(state.z)
-        copies = tf.shape(state.z)[0] // settings.restarts
-        shape = [settings.restarts, self.latent]
-        seed = self._seed(_VELOCITY, state.iteration)
-        start = networks.normal(shape, seed)
-        start = tf.tile(start, [copies, 1])
-        beta = settings.hmc_beta * settings.hmc_anneal ** tf.cast(state.iteration, tf.float32)
-        half = settings.hmc_step / 2 * beta
-
-        def leapfrog(n, z, velocity, slope, _):
-            velocity -= half * slope
-            z = self._clipped(z + settings.hmc_step * velocity)
-            slope, losses = gradient(z)
-            return n + 1, z, velocity - half * slope, slope, losses
-
-        _, z, velocity, _, after = tf.while_loop(
-            lambda n, *_: n < settings.hmc_leapfrogs, leapfrog, (0, state.z, start, slope, losses)
-        )
-        energy = beta * (self._total(losses) - self._total(after))
-        energy += tf.reduce_sum(start**2 - velocity**2, axis=1) / 2
-        seed = self._seed(_ACCEPT, state.iteration)
-        chance = networks.uniform([settings.restarts], seed)
-        accepted = tf.math.log(tf.tile(chance, [copies])) < energy
-        return tf.where(accepted[:, None], z, state.z), (), losses
 
     def _finish(self, images, masks, state):
         context, prior, pictures = self.losses(images, masks)(state.z)

@@ -13,7 +13,8 @@ from common.errors import InputError
 from common.evaluation import metrics
 from common.pictures import masks
 from wgan_inpaint import inference, networks
-from wgan_inpaint.search import latent_search
+from wgan_inpaint.search import latent_search, lbfgs, optimizers
+from wgan_inpaint.search import settings as search_settings
 from wgan_inpaint.search.latent_search import LatentSearch, Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -233,8 +234,7 @@ def test_hmc_conserves_energy_the_better_the_shorter_its_steps():
         search, image, hole = quadratic(hmc_step=step, hmc_leapfrogs=leapfrogs, restarts=50)
         start = search.start(image, hole)
         state, history = search.advance(image, hole, start, 1)
-        seed = search._seed(latent_search._VELOCITY)
-        velocity = networks.normal([50, 8], seed).numpy()
+        velocity = search._draw(image, 0, optimizers.VELOCITY, networks.normal, [8]).numpy()
         # The exact motion: a rotation in (z - 0.2, v / omega), omega^2 = 2 beta.
         omega = 4.0
         angle = omega * step * leapfrogs
@@ -257,9 +257,10 @@ def test_hmc_accepts_by_the_authors_rule():
     z, choices = start.z.numpy(), []
     for n in range(3):
         beta = 0.3 * 0.5**n
-        velocity = networks.normal([8, SMALL.latent], search._seed(latent_search._VELOCITY, n))
-        chance = networks.uniform([8], search._seed(latent_search._ACCEPT, n))
-        old_velocity = velocity = np.tile(velocity, (3, 1))
+        size = [SMALL.latent]
+        velocity = search._draw(images, n, optimizers.VELOCITY, networks.normal, size).numpy()
+        chance = search._draw(images, n, optimizers.ACCEPT, networks.uniform, []).numpy()
+        old_velocity = velocity
         loss, gradient = gradient_at(search, images, holes, z)
         new_z, new_loss = z, loss
         for _ in range(3):
@@ -269,7 +270,7 @@ def test_hmc_accepts_by_the_authors_rule():
             velocity = velocity - 0.3 / 2 * beta * gradient
         before = beta * loss + np.sum(old_velocity**2, axis=1) / 2
         after = beta * new_loss + np.sum(velocity**2, axis=1) / 2
-        accepted = np.tile(chance, 3) < np.exp(np.minimum(before - after, 0))
+        accepted = chance < np.exp(np.minimum(before - after, 0))
         choices.append(accepted)
         z = np.where(accepted[:, None], new_z, z)
     state, _ = search.advance(images, holes, start, 3)
@@ -365,15 +366,43 @@ def test_the_restart_with_the_least_final_loss_is_kept():
     np.testing.assert_allclose(result.pictures, pictures.numpy()[rows], atol=1e-6)
 
 
-def test_history_holds_the_losses_before_each_iteration():
+def test_losses_are_those_at_the_z_that_is_shown(way):
+    """In the history, which is of before each iteration, in the state and in the result."""
     images, holes = scene()
-    search = make()
-    start = search.start(images, holes)
-    state, history = search.advance(images, holes, start, 1)
-    _, more = search.advance(images, holes, state, 1)
-    for z, row in ((start.z, history[0]), (state.z, more[0])):
-        context, prior, _ = search.losses(images, holes)(z)
-        np.testing.assert_allclose(row, [context, prior], rtol=1e-4)
+    search = make(**way)
+    state, refused = search.start(images, holes), []
+    for _ in range(6):
+        before = state
+        state, history = search.advance(images, holes, state, 1)
+        for shown, losses in ((before.z, history[0]), (state.z, state.losses)):
+            context, prior, _ = search.losses(images, holes)(shown)
+            np.testing.assert_allclose(losses, [context, prior], rtol=1e-4, atol=1e-4)
+        refused.append((state.z == before.z).numpy().all(axis=1))
+    assert not np.all(refused)
+    result = search.finish(images, holes, state)
+    rows = np.arange(3) * search.settings.restarts + result.restart.numpy()
+    final = np.stack([result.context, result.prior])
+    np.testing.assert_array_equal(final, state.losses.numpy()[:, rows])
+
+
+def test_lbfgs_shows_the_accepted_z_and_not_a_worse_trial():
+    """Long steps in a large box: many trials are refused, and none of them is where it stands."""
+    images, holes = scene()
+    search = make(optimizer="lbfgs", restarts=4, clip=False)
+    state = search.start(images, holes)
+    losses, refused = [search._optimizer.total(state.point)], 0
+    for _ in range(25):
+        before = state
+        state, _ = search.advance(images, holes, state, 1)
+        refused += int(tf.reduce_sum(tf.cast(tf.reduce_all(state.z == before.z, 1), tf.int32)))
+        losses.append(search._optimizer.total(state.point))
+    assert refused > 5, "or nothing was shown"
+    least = np.minimum.accumulate(losses)
+    assert (losses <= least + lbfgs.TOLERANCE * np.abs(least) + 1e-4).all()
+
+
+def test_every_optimizer_has_its_class():
+    assert tuple(optimizers.TABLE) == search_settings.OPTIMIZERS
 
 
 # ---- starts
