@@ -264,10 +264,12 @@ def find(search, images, masks, extras, progress=lambda *_: None):
         done += chunk
         if done in extras.snapshots:
             kept[done] = state.z
-        progress(done, [("loss", _least(search, state.losses.numpy(), len(images)).mean())])
+        least = search.best(state.losses, len(images), 1)[1]
+        progress(done, [("loss", float(tf.reduce_mean(least)))])
     history.append(state.losses.numpy()[None])
     history = np.concatenate(history)  # (iterations + 1, 2, N)
-    rows, losses = _best_rows(search, history[-1], len(images), extras.samples)
+    best = search.best(state.losses, len(images), extras.samples)
+    rows, losses = (part.numpy() for part in best)
     pictures = np.stack([search.pictures(tf.gather(state.z, row)) for row in rows.T], 1)
     snapshots = [search.pictures(tf.gather(kept[n], rows[:, 0])) for n in extras.snapshots]
     history = history[..., rows[:, 0]]  # (iterations + 1, 2, B)
@@ -285,37 +287,6 @@ def _chunks(iterations, stops):
             for _ in range((stop - done) // chunk):
                 yield chunk
             done += (stop - done) // chunk * chunk
-
-
-def _totals(search, losses):
-    """Context and prior [2, ...] to their weighted sum; what is not finite is the worst."""
-    total = losses[0] + search.settings.prior_weight * losses[1]
-    return np.where(np.isfinite(total), total, np.inf)
-
-
-def _least(search, losses, count):
-    """The least total loss of each of ``count`` pictures, of [2, N] to [B]."""
-    return _totals(search, losses).reshape(count, -1).min(axis=1)
-
-
-def _best_rows(search, losses, count, samples):
-    """The best restart of each sample, the samples from the best to the worst.
-
-    Args:
-      search: the ``LatentSearch``.
-      losses: context and prior of every row, [2, N].
-      count: B.
-      samples: M; N is B M R, and restart r of sample m of picture b is row (b M + m) R + r.
-
-    Returns:
-      (rows int [B, M], their total losses [B, M]).
-    """
-    total = _totals(search, losses).reshape(count, samples, -1)
-    best = total.argmin(axis=2)
-    least = np.take_along_axis(total, best[..., None], axis=2)[..., 0]
-    rows = np.arange(count * samples).reshape(count, samples) * total.shape[2] + best
-    order = least.argsort(axis=1, kind="stable")
-    return np.take_along_axis(rows, order, 1), np.take_along_axis(least, order, 1)
 
 
 def _write(view, found, output, search, extras):

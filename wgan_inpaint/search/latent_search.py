@@ -338,13 +338,36 @@ class LatentSearch:
         )
         return state, history.stack()
 
+    def best(self, losses, count, samples):
+        """The best restart of each sample, the samples from the best to the worst.
+
+        Args:
+          losses: context and prior of every row, float32 [2, N].
+          count: B.
+          samples: M; N is B M R, and restart r of sample m of image b is row (b M + m) R + r.
+
+        Returns:
+          (rows int32 [B, M], their total losses [B, M]); a total that is not finite is infinite,
+          the worst.
+        """
+        total = losses[0] + self.settings.prior_weight * losses[1]
+        total = tf.where(tf.math.is_finite(total), total, float("inf"))
+        restarts = self.settings.restarts // samples
+        total = tf.reshape(total, [count, samples, restarts])
+        firsts = tf.range(count * samples) * restarts
+        rows = tf.reshape(firsts, [count, samples]) + tf.argmin(total, 2, output_type=tf.int32)
+        least = tf.reduce_min(total, axis=2)
+        order = tf.argsort(least, axis=1, stable=True)
+        return tuple(tf.gather(x, order, batch_dims=1) for x in (rows, least))
+
     def _finish(self, images, masks, state):
-        context, prior, pictures = self.losses(images, masks)(state.z)
-        shape = [tf.shape(images)[0], self.settings.restarts]
-        total = tf.reshape(context + self.settings.prior_weight * prior, shape)
-        best = tf.argmin(total, axis=1, output_type=tf.int32)
-        rows = tf.range(shape[0]) * self.settings.restarts + best
-        return Result(*(tf.gather(x, rows) for x in (pictures, state.z, context, prior)), best)
+        del masks
+        count = tf.shape(images)[0]
+        rows = self.best(state.losses, count, 1)[0][:, 0]
+        context, prior = tf.unstack(tf.gather(state.losses, rows, axis=1))
+        z = tf.gather(state.z, rows)
+        pictures = self.networks.generator.at(self.dtype)(z)
+        return Result(pictures, z, context, prior, rows % self.settings.restarts)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -366,6 +366,34 @@ def test_the_restart_with_the_least_final_loss_is_kept():
     np.testing.assert_allclose(result.pictures, pictures.numpy()[rows], atol=1e-6)
 
 
+def test_the_best_restarts_of_numbers_picked_by_hand():
+    """Two images, two samples of three restarts; what is not finite is the worst."""
+    nan, inf = np.nan, np.inf
+    context = np.float32([9, 5, 7, 3, nan, 4, nan, 2, -inf, inf, nan, nan])
+    prior = np.float32([0, 0, -8, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    for jit_compile in (False, True):
+        search = make(restarts=6, prior_weight=0.5, jit_compile=jit_compile)
+        best = tf.function(search.best, jit_compile=jit_compile)
+        rows, totals = best(np.stack([context, prior]), 2, 2)
+        np.testing.assert_array_equal(rows, [[2, 3], [7, 9]])
+        np.testing.assert_array_equal(totals, [[3, 3.5], [2, inf]])
+        rows, totals = best(np.stack([context, prior]), 2, 1)
+        np.testing.assert_array_equal(rows, [[2], [7]])
+        np.testing.assert_array_equal(totals, [[3], [2]])
+
+
+def test_a_restart_that_overflowed_is_not_the_best():
+    images, holes = scene()
+    search = make(restarts=4)
+    state = search.start(images, holes)
+    z = state.z.numpy()
+    z[[0, 5]] = np.nan
+    state = state._replace(point=search._evaluate(images, holes)(tf.constant(z)))
+    result = search.finish(images, holes, state)
+    assert np.isfinite(result.pictures).all() and np.isfinite(result.context).all()
+    assert (result.restart.numpy()[:2] != [0, 1]).all()
+
+
 def test_losses_are_those_at_the_z_that_is_shown(way):
     """In the history, which is of before each iteration, in the state and in the result."""
     images, holes = scene()
