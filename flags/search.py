@@ -83,9 +83,11 @@ def define_completion():
     """Defines the flags of the command that completes."""
     flags.DEFINE_integer(
         "batch_size",
-        64,
-        "Images searched for at once; memory grows with batch_size x restarts x samples.",
-        lower_bound=1,
+        0,
+        "Images searched for at once, blanks being added if there are fewer: in float32 a result "
+        "depends on the batch's size, by rounding, and on nothing else of its company. Memory "
+        "grows with batch_size x restarts x samples; 0: those three make 16, if they can.",
+        lower_bound=0,
     )
     flags.DEFINE_integer(
         "samples",

@@ -75,7 +75,7 @@ def run(folder, *arguments):
 traced_once = functools.cache(latent_search.LatentSearch)
 
 
-def complete(tiny, folder, images, masks, extras=None, batch_size=64, method="none", **settings):
+def complete(tiny, folder, images, masks, extras=None, batch_size=0, method="none", **settings):
     """Completes in this process; returns the results by name."""
     for name, image in images.items():
         write_image(folder / "in" / name, image)
@@ -120,6 +120,46 @@ def test_a_picture_is_completed_the_same_alone_and_among_others(tiny, tmp_path):
         )
         for name, result in together.items():
             np.testing.assert_allclose(again[name], result, atol=1.01 / 255)
+
+
+def test_every_batch_of_files_has_the_same_size(tiny, tmp_path, monkeypatch):
+    sizes, advance = [], latent_search.LatentSearch.advance
+    monkeypatch.setattr(
+        latent_search.LatentSearch,
+        "advance",
+        lambda self, images, *more: sizes.append(len(images)) or advance(self, images, *more),
+    )
+    images = {f"{n}.png": picture(n, 32, 32) for n in range(3)}
+    masks = [hole(32, 32)] * 3
+    for batch_size, restarts, expected in ((2, 2, 2), (0, 5, 3), (0, 2, 8), (0, 30, 1)):
+        sizes.clear()
+        complete(
+            tiny, tmp_path / f"{batch_size}{restarts}", images, masks,
+            batch_size=batch_size, restarts=restarts, init="random", iterations=1,
+        )  # fmt: skip
+        assert set(sizes) == {expected}
+
+
+def test_a_long_search_ends_the_same_to_the_bit_in_any_company_and_place(tiny):
+    """300 iterations, which would make grey levels of the rounding of a batch of another size."""
+    images = np.stack([picture(n, 32, 32) for n in range(20)])
+    masks = np.stack([hole(32, 32, left=n % 15) for n in range(20)])
+    settings = latent_search.Settings(iterations=300, learning_rate=0.05)
+    search = traced_once(tiny, settings)
+
+    def found(*chosen):
+        chosen = list(chosen)
+        results = completing.find(
+            search, images[chosen], masks[chosen], completing.Extras(), batch_size=16
+        )
+        return dict(zip(chosen, results, strict=True))
+
+    together = found(*range(16))
+    others = [found(5), found(19, 3, 5), found(*range(19, 3, -1)), found(7, 5, 18, *range(13))]
+    for company in others:
+        for n in company.keys() & together.keys():
+            for name in ("pictures", "losses", "history"):
+                np.testing.assert_array_equal(getattr(company[n], name), getattr(together[n], name))
 
 
 def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):

@@ -7,8 +7,11 @@
 
 Images are float32 RGB [B, S, S, 3] in [0, 1] at the generator's size S, masks float32 [B, S, S, 1],
 1 = missing. All images and all their R restarts are one batch of N = B R latent vectors: restart r
-of image b is row b R + r. Nothing that happens to one image depends on the others: random numbers
-are drawn for each restart, not for each image, and normalization has fixed statistics.
+of image b is row b R + r. Nothing that happens to one image depends on the others: its random
+numbers follow from its known pixels, and normalization has fixed statistics. (The candidates of a
+ranked start are the same for all; each image ranks them by its own loss.) In float32 the products
+of a batch of another size may be rounded otherwise, and hundreds of iterations make grey levels of
+that: for the same result to the bit, ``completing`` keeps to one size.
 
 ``advance`` may be called again and again; what it returns after 3 x 500 iterations is what it
 returns after 1,500. It loops on the device: nothing crosses to the host within.
@@ -26,7 +29,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from wgan_inpaint import networks
-from wgan_inpaint.search import optimizers
+from wgan_inpaint.search import draws, optimizers
 from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are found here
     CONTEXTS,
     DECAYS,
@@ -264,11 +267,14 @@ class LatentSearch:
 
         return evaluate
 
-    def _draw(self, images, iteration, what, distribution, shape):
-        """Random numbers, the same for every image, other ones for every restart: [N, *shape]."""
-        seed = tf.stack([self.settings.seed, 3 * iteration + what])
-        drawn = distribution([self.settings.restarts, *shape], seed)
-        return tf.tile(drawn, [tf.shape(images)[0], *[1] * len(shape)])
+    def _draw(self, images, masks, iteration, what, distribution, shape):
+        """Random numbers of each image's own, a row for each restart: [N, *shape]."""
+        target, weights = self.observe(images, masks)
+        known = weights if self.settings.lowres else 1 - masks
+        seeds = draws.seeds(target, known, self.settings.seed)
+        own = [self.settings.restarts, *shape]
+        drawn = draws.draw(distribution, own, seeds, 3 * iteration + what)
+        return tf.reshape(drawn, [-1, *shape])
 
     def _evaluate(self, images, masks):
         """A function from z [N, Z] to its ``optimizers.Point``."""
@@ -287,7 +293,8 @@ class LatentSearch:
     def _start(self, images, masks):
         settings = self.settings
         if settings.init == "random":
-            z = 2 * self._draw(images, 0, optimizers.START, networks.uniform, [self.latent]) - 1
+            size = [self.latent]
+            z = 2 * self._draw(images, masks, 0, optimizers.START, networks.uniform, size) - 1
         else:
             z = self._ranked(images, masks)
             if settings.init == "encoder":
@@ -327,7 +334,7 @@ class LatentSearch:
 
         def step(n, state, history):
             history = history.write(n, state.losses)
-            draw = functools.partial(self._draw, images, state.iteration)
+            draw = functools.partial(self._draw, images, masks, state.iteration)
             point, memory = self._optimizer.step(
                 state.point, state.memory, state.iteration, evaluate, draw
             )
