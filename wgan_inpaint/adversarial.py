@@ -149,7 +149,7 @@ class Trainer(keras.Model):
         """Chooses the phase, one of ``PHASES``."""
         if phase not in PHASES:
             raise ValueError(f"no phase {phase!r}")
-        if phase == "encoder":
+        if phase == "encoder" and self.averaging:  # else its statistics are the generator's
             calibrate(self.average)
         self.phase = phase
 
