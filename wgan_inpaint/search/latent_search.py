@@ -25,6 +25,7 @@ import dataclasses
 import functools
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from common.errors import InputError
@@ -40,6 +41,7 @@ from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are 
     Settings,
 )
 
+MEASURED = 1024  # pictures that a critic's scores are measured on
 _RANKED_AT_A_TIME = 256  # candidates; bounds memory
 
 
@@ -119,17 +121,37 @@ def context_loss(pictures, images, weights, kind="weighted_l1"):
     return tf.reduce_sum(weights * each, axis=[1, 2, 3])
 
 
-def prior_loss(scores, objective):
+def prior_loss(scores, objective, mean=0.0, std=1.0):
     """L_prior ([1] eq. 5; [3]): ``log(1 - D(G(z)))``, or ``-f(G(z))`` of a Wasserstein critic.
+
+    A critic is trained up to a constant and, with clipped weights, up to a factor: its ``f`` is
+    measured in standard deviations from the mean over G's own pictures.
 
     Args:
       scores: [N, 1], logits of D or f.
       objective: what the critic was trained for, one of ``PRIORS``.
+      mean, std: of ``Networks``; of a GAN's D they do not count.
 
     Returns:
       float32 [N].
     """
-    return -tf.nn.softplus(scores[:, 0]) if objective == "gan" else -scores[:, 0]
+    if objective == "gan":
+        return -tf.nn.softplus(scores[:, 0])
+    return (mean - scores[:, 0]) / std
+
+
+def measure(networks_):
+    """The ``Networks`` with mean and std of f over ``MEASURED`` pictures of fixed z."""
+    if networks_.objective == "gan":
+        return networks_
+    generate, score = (n.at(tf.float32) for n in (networks_.generator, networks_.critic))
+    z = networks.random_latents(MEASURED, networks_.latent, [0, 0])
+    run = tf.function(lambda part: score(generate(part))[:, 0])
+    scores = np.concatenate([run(part).numpy() for part in tf.split(z, MEASURED // 128)])
+    # An untrained critic may call all pictures the same.
+    return dataclasses.replace(
+        networks_, score_mean=float(scores.mean()), score_std=float(scores.std()) or 1.0
+    )
 
 
 def _averages(images, block):
@@ -262,7 +284,8 @@ class LatentSearch:
 
         def evaluate(z):
             pictures = generate(z)
-            prior = prior_loss(score(pictures), self.networks.objective)
+            own = self.networks
+            prior = prior_loss(score(pictures), own.objective, own.score_mean, own.score_std)
             return self._context(pictures, target, weights), prior, pictures
 
         return evaluate
@@ -385,6 +408,7 @@ class Networks:
       generator, critic, encoder: ``inference.FoldedNetwork``; the encoder may be None.
       objective: what the critic was trained for, one of ``PRIORS``.
       architecture: ``networks.Architecture`` of all three.
+      score_mean, score_std: of the critic's f over G's own pictures, see ``measure``.
     """
 
     generator: tf.Module
@@ -392,6 +416,8 @@ class Networks:
     encoder: tf.Module | None
     objective: str
     architecture: networks.Architecture
+    score_mean: float = 0.0
+    score_std: float = 1.0
 
     @property
     def size(self):

@@ -1,5 +1,6 @@
 """The search minimizes what the papers say, as they say, and finds what is there to be found."""
 
+import dataclasses
 import functools
 import pathlib
 import types
@@ -105,6 +106,26 @@ def test_prior_is_log_one_minus_d_or_minus_f():
     assert gan[3] == -200, "no overflow"
     for objective in ("wgan", "wgan_gp"):
         np.testing.assert_array_equal(latent_search.prior_loss(scores, objective), -scores[:, 0])
+        scaled = latent_search.prior_loss(scores, objective, 2.0, 4.0)
+        np.testing.assert_allclose(scaled, -(scores[:, 0] - 2) / 4)
+    np.testing.assert_array_equal(latent_search.prior_loss(scores, "gan", 2.0, 4.0), gan)
+
+
+def test_the_prior_of_a_critic_does_not_depend_on_its_scale():
+    """The f of the generator's own pictures have mean 0 and standard deviation 1."""
+    parts = latent_search.measure(small_networks("wgan"))
+    z = networks.random_latents(2000, SMALL.latent, [5, 5])
+    images, holes = scene(1)
+    one = [tf.repeat(x, 2000, axis=0) for x in (images, holes)]
+    _, prior, _ = LatentSearch(parts, Settings()).losses(*one)(z)
+    assert abs(np.mean(prior)) < 0.1 and abs(np.std(prior) - 1) < 0.1
+    critic = types.SimpleNamespace(at=lambda dtype: lambda x: 50 * parts.critic.at(dtype)(x) + 700)
+    other = latent_search.measure(dataclasses.replace(parts, critic=critic))
+    assert other.score_std == pytest.approx(50 * parts.score_std, rel=1e-3)
+    _, scaled, _ = LatentSearch(other, Settings()).losses(*one)(z)
+    np.testing.assert_allclose(scaled, prior, atol=5e-3)
+    gan = latent_search.measure(small_networks("gan"))
+    assert (gan.score_mean, gan.score_std) == (0, 1)
 
 
 @pytest.mark.parametrize("objective", ["gan", "wgan"])
