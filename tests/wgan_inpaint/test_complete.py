@@ -283,7 +283,7 @@ def test_low_resolution_comes_back_at_the_generators_size(model, tiny, tmp_path)
     ("arguments", "reason"),
     [
         (["--model={}/../other"], "latent search"),
-        (["--samples=300", "--restarts=4"], "--samples=300: with 4 restarts each"),
+        (["--samples=300", "--restarts=4", "--init=ranked"], "--samples=300: with 4 restarts each"),
         (["--animation=gif"], "--animation=gif: of what?"),
         (["--mask_kind=lowres", "--init=encoder"], "--init=encoder: no encoder of low"),
     ],
@@ -299,6 +299,23 @@ def test_mistakes_end_in_one_line(model, tmp_path, arguments, reason):
     assert last.startswith("error: ") and reason in last, done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_models_own_search_is_obeyed_unless_a_flag_says_otherwise(tiny, tmp_path):
+    settings = latent_search.Settings(iterations=3, prior_weight=0.5, init="ranked", candidates=9)
+    exporting.save(tiny, settings, tmp_path / "model")
+    write_image(tmp_path / "a.png", picture(0))
+    (tmp_path / "five.flags").write_text("--iterations=5\n")
+    for name, arguments, count in (
+        ("own", [], 3), ("flag", ["--iterations=1"], 1), ("file", ["--flagfile=five.flags"], 5)
+    ):  # fmt: skip
+        done = run(tmp_path, "--model=model", "--input=a.png", f"--output={name}", *arguments)
+        assert done.returncode == 0, done.stderr
+        (path,) = tmp_path.glob(f"{name}/**/*_loss.csv")
+        lines = path.read_text().splitlines()[1:]
+        rows = np.array([[float(value) for value in line.split(",")] for line in lines])
+        assert len(rows) == count + 1
+        np.testing.assert_allclose(rows[:, 1], rows[:, 2] + 0.5 * rows[:, 3], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["yeh2017", "amos2016", "ha_wgan"])
