@@ -13,6 +13,10 @@ from wgan_inpaint.search import settings as search_settings
 FLAGS = flags.FLAGS
 
 LOWRES = "lowres"  # the kind of mask that is none
+# Fields of ``search_settings.Settings`` that are the flags of the same name.
+_NAMES = ("iterations", "optimizer", "learning_rate", "decay", "beta_1", "beta_2", "momentum")
+_NAMES += ("hmc_step", "hmc_leapfrogs", "hmc_beta", "hmc_anneal", "prior_weight", "context")
+_NAMES += ("window", "clip", "candidates", "seed")
 ANIMATIONS = tuple(suffix[1:] for suffix in image_files.ANIMATION_SUFFIXES)
 
 
@@ -83,9 +87,11 @@ def define_completion():
     """Defines the flags of the command that completes."""
     flags.DEFINE_integer(
         "batch_size",
-        64,
-        "Images searched for at once; memory grows with batch_size x restarts x samples.",
-        lower_bound=1,
+        0,
+        "Images searched for at once, blanks being added if there are fewer: in float32 a result "
+        "depends on the batch's size, by rounding, and on nothing else of its company. Memory "
+        "grows with batch_size x restarts x samples; 0: those three make 16, if they can.",
+        lower_bound=0,
     )
     flags.DEFINE_integer(
         "samples",
@@ -109,6 +115,24 @@ def define_completion():
         lower_bound=2,
     )
     runtime_flags.define_xla()
+
+
+def obey(stored):
+    """Makes a model's own settings of the search the defaults of the flags.
+
+    Args:
+      stored: the fields of ``search_settings.Settings`` that its JSON file holds. The seed is left
+        out, which also draws holes, and so is ``lowres``.
+
+    Raises:
+      InputError: they are none.
+    """
+    try:
+        for name in {*_NAMES, "restarts", "init"} & {*stored} - {"seed"}:
+            if not FLAGS[name].present:
+                FLAGS.set_default(name, stored[name])
+    except (TypeError, ValueError, flags.Error) as error:
+        raise InputError(f"--model={FLAGS.model}: its search cannot be read ({error})") from error
 
 
 def lowres():
@@ -138,6 +162,8 @@ def settings(networks_=None, block=0, samples=1):
       InputError: contradictory flags.
     """
     init = FLAGS.init
+    if block and init == "encoder" and not FLAGS["init"].present:
+        init = "auto"  # the model's own, for holes
     if init == "auto":
         has_encoder = networks_ is not None and networks_.encoder is not None
         init = "encoder" if has_encoder and not block else "ranked"
@@ -147,10 +173,7 @@ def settings(networks_=None, block=0, samples=1):
             f"--samples={samples}: with {FLAGS.restarts} restarts each, more than --candidates="
             f"{FLAGS.candidates}, of which they are the best; raise that"
         )
-    names = ("iterations", "optimizer", "learning_rate", "decay", "beta_1", "beta_2", "momentum")
-    names += ("hmc_step", "hmc_leapfrogs", "hmc_beta", "hmc_anneal", "prior_weight", "context")
-    names += ("window", "clip", "candidates", "seed")
-    chosen = {name: FLAGS[name].value for name in names}
+    chosen = {name: FLAGS[name].value for name in _NAMES}
     return search_settings.Settings(**chosen, restarts=restarts, init=init, lowres=block)
 
 

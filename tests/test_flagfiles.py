@@ -177,7 +177,6 @@ AMOS = {  # the defaults of its code
     "clip": True,
     "init": "random",
     "restarts": 1,
-    "batch_size": 64,
     "mask_kind": ["center"],
     "hole_size": 0,
 }

@@ -136,7 +136,7 @@ class AdversarialTrainer(Trainer):
     def begin(self, row):
         """Chooses the phase; before the encoder's, the average's statistics are set."""
         super().begin(row)
-        if row.phase == "encoder":
+        if row.phase == "encoder" and self.averaging:  # else they are the generator's
             calibrate(self.average)
 
     def train_step(self, data):

@@ -11,6 +11,8 @@ without one, ``--mask_kind`` says what hole is drawn. Images larger than the gen
 completed at its size, on the crop around the hole, and put back at full resolution; smaller ones
 are refused.
 
+The search is the one that the model was exported with, unless a flag says otherwise.
+
 ``--mask_kind=lowres`` is super-resolution: of an image, only its averages over blocks of
 ``--lowres`` pixels are known, and the result has the generator's size.
 
@@ -46,9 +48,9 @@ def define_flags():
 
 def main():
     """Completes every picture; returns 1 if one of them failed."""
+    search_flags.obey(sources.search_settings(FLAGS.model))
     block, extras = search_flags.lowres(), search_flags.extras()
     search_flags.settings(block=block, samples=extras.samples)  # refuses contradictions
-    sources.find(FLAGS.model)
     sample = completion_files.Picture(
         samples.NAME,
         # The generator's own size, as in the papers' figures; known when the picture is read.

@@ -11,6 +11,8 @@ from common.training.runs import RunDirectory
 from wgan_inpaint import networks, restoring, sources
 from wgan_inpaint.search import latent_search
 
+SCORES = ("score_mean", "score_std")  # of ``latent_search.Networks``, as the JSON file names them
+
 
 def load_networks(source):
     """Loads generator, critic and encoder.
@@ -45,8 +47,10 @@ def fold(restored, storage=tf.float32):
         name: getattr(restored, name) and folding.FoldedNetwork(getattr(restored, name), storage)
         for name in ("generator", "critic", "encoder")
     }
-    return latent_search.Networks(
-        **folded, objective=restored.objective, architecture=restored.architecture
+    return latent_search.measure(
+        latent_search.Networks(
+            **folded, objective=restored.objective, architecture=restored.architecture
+        )
     )
 
 
@@ -66,9 +70,12 @@ def _from_saved_model(folder):
                 stored = getattr(loaded, name).arrays
                 for array, value in zip(network.arrays, stored, strict=True):
                     array.assign(tf.cast(value, array.dtype))
-        return latent_search.Networks(
+        loaded = latent_search.Networks(
             **folded, objective=settings["objective"], architecture=architecture
         )
+        stored = {name: float(settings[name]) for name in SCORES if name in settings}
+        # Earlier models say nothing of it.
+        return dataclasses.replace(loaded, **stored) if stored else latent_search.measure(loaded)
     except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
         raise InputError(f"{folder}: the SavedModel cannot be read ({reason(error)})") from error
 
@@ -80,6 +87,7 @@ def describe(networks_):
         "architecture": dataclasses.asdict(networks_.architecture),
         "objective": networks_.objective,
         "encoder": networks_.encoder is not None,
+        **{name: getattr(networks_, name) for name in SCORES},
         "image_size": networks_.size,
         "whole": True,
     }

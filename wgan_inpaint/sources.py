@@ -33,3 +33,21 @@ def find(source):
             "search; complete with that method's command"
         )
     return folder
+
+
+def search_settings(source):
+    """The settings of the search that a model was exported with, as its JSON file holds them.
+
+    Args:
+      source: of ``find``; a run without a SavedModel has none.
+
+    Raises:
+      InputError: as ``find``, or they are no settings.
+    """
+    found = find(source)
+    if isinstance(found, RunDirectory):
+        return {}
+    stored = model_folders.read_settings(found).get("search", {})
+    if not isinstance(stored, dict):
+        raise InputError(f"{found}: its search settings are {stored!r}, no JSON object")
+    return stored

@@ -216,6 +216,15 @@ def test_the_average_is_that_of_the_generators_weights(averaging):
     assert all(equal) if averaging == 0 else not any(equal)
 
 
+def test_without_averaging_the_encoder_and_the_search_get_the_last_generator():
+    """With its moving statistics, also once the encoder is trained."""
+    trainer = make_trainer(averaging=0.0)
+    step(trainer, 5)
+    trainer.begin(Row("encoder", 1, 4))
+    step(trainer)
+    assert all(same(trainer.generator.get_weights(), trainer.average.get_weights()))
+
+
 def test_a_step_is_a_function_of_seed_and_step():
     weights = []
     for seed, first in ((5, 0), (5, 0), (6, 0), (5, 1)):
@@ -301,7 +310,7 @@ def test_an_encoder_step_learns_z_and_the_known_pixels():
 def test_the_encoder_learns_to_invert_an_average_with_statistics_of_its_own(monkeypatch):
     """Neither those of a fresh network nor the average of the generator's."""
     monkeypatch.setattr(adversarial, "calibrate", few_batches)
-    trainer = make_trainer()
+    trainer = make_trainer(averaging=0.5)
     lively(trainer.average)
     z = networks.random_latents(512, 6, [1, 2])
 

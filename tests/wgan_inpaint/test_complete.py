@@ -76,7 +76,7 @@ def run(folder, *arguments):
 traced_once = functools.cache(latent_search.LatentSearch)
 
 
-def complete(tiny, folder, images, masks, extras=None, batch_size=64, method="none", **settings):
+def complete(tiny, folder, images, masks, extras=None, batch_size=0, method="none", **settings):
     """Completes in this process; returns the results by name."""
     for name, image in images.items():
         write_image(folder / "in" / name, image)
@@ -123,6 +123,46 @@ def test_a_picture_is_completed_the_same_alone_and_among_others(tiny, tmp_path):
             np.testing.assert_allclose(again[name], result, atol=1.01 / 255)
 
 
+def test_every_batch_of_files_has_the_same_size(tiny, tmp_path, monkeypatch):
+    sizes, advance = [], latent_search.LatentSearch.advance
+    monkeypatch.setattr(
+        latent_search.LatentSearch,
+        "advance",
+        lambda self, images, *more: sizes.append(len(images)) or advance(self, images, *more),
+    )
+    images = {f"{n}.png": picture(n, 32, 32) for n in range(3)}
+    masks = [hole(32, 32)] * 3
+    for batch_size, restarts, expected in ((2, 2, 2), (0, 5, 3), (0, 2, 8), (0, 30, 1)):
+        sizes.clear()
+        complete(
+            tiny, tmp_path / f"{batch_size}{restarts}", images, masks,
+            batch_size=batch_size, restarts=restarts, init="random", iterations=1,
+        )  # fmt: skip
+        assert set(sizes) == {expected}
+
+
+def test_a_long_search_ends_the_same_to_the_bit_in_any_company_and_place(tiny):
+    """300 iterations, which would make grey levels of the rounding of a batch of another size."""
+    images = np.stack([picture(n, 32, 32) for n in range(20)])
+    masks = np.stack([hole(32, 32, left=n % 15) for n in range(20)])
+    settings = latent_search.Settings(iterations=300, learning_rate=0.05)
+    search = traced_once(tiny, settings)
+
+    def found(*chosen):
+        chosen = list(chosen)
+        results = completing.find(
+            search, images[chosen], masks[chosen], completing.Extras(), batch_size=16
+        )
+        return dict(zip(chosen, results, strict=True))
+
+    together = found(*range(16))
+    others = [found(5), found(19, 3, 5), found(*range(19, 3, -1)), found(7, 5, 18, *range(13))]
+    for company in others:
+        for n in company.keys() & together.keys():
+            for name in ("pictures", "losses", "history"):
+                np.testing.assert_array_equal(getattr(company[n], name), getattr(together[n], name))
+
+
 def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
     images = np.stack([picture(n, 32, 32) for n in range(2)])
     masks = np.stack([hole(32, 32)] * 2)
@@ -147,6 +187,24 @@ def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
         np.testing.assert_allclose(found.snapshots[0], start[winner], atol=1e-5)
         np.testing.assert_allclose(found.snapshots[2], found.pictures[0], atol=1e-5)
         assert np.abs(found.snapshots[1] - found.snapshots[0]).max() > 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_what_is_written_of_a_picture_is_the_loss_of_that_picture(tiny, optimizer):
+    images = np.stack([picture(n, 32, 32) for n in range(3)])
+    masks = np.stack([hole(32, 32)] * 3)
+    settings = latent_search.Settings(iterations=10, restarts=4, optimizer=optimizer, context="l1")
+    search = traced_once(tiny, settings)
+    extras = completing.Extras(samples=2, snapshots=(0, 10))
+    for image, mask, found in zip(
+        images, masks, completing.find(search, images, masks, extras), strict=True
+    ):
+        context = 2 * np.abs((1 - mask) * (found.pictures - image)).sum(axis=(1, 2, 3))
+        scores = tiny.critic.at(tf.float32)(found.pictures)
+        prior = latent_search.prior_loss(scores, "wgan").numpy()
+        np.testing.assert_allclose(found.losses, context + 0.003 * prior, rtol=1e-4)
+        np.testing.assert_allclose(found.history[-1], [context[0], prior[0]], rtol=1e-4)
+        assert found.losses[0] <= found.losses[1] and len(found.history) == 11
 
 
 def test_a_search_that_overflows_is_reported_and_writes_nothing(tiny, tmp_path, capsys):
@@ -225,7 +283,7 @@ def test_low_resolution_comes_back_at_the_generators_size(model, tiny, tmp_path)
     ("arguments", "reason"),
     [
         (["--model={}/../other"], "latent search"),
-        (["--samples=300", "--restarts=4"], "--samples=300: with 4 restarts each"),
+        (["--samples=300", "--restarts=4", "--init=ranked"], "--samples=300: with 4 restarts each"),
         (["--animation=gif"], "--animation=gif: of what?"),
         (["--mask_kind=lowres", "--init=encoder"], "--init=encoder: no encoder of low"),
     ],
@@ -241,6 +299,23 @@ def test_mistakes_end_in_one_line(model, tmp_path, arguments, reason):
     assert last.startswith("error: ") and reason in last, done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_models_own_search_is_obeyed_unless_a_flag_says_otherwise(tiny, tmp_path):
+    settings = latent_search.Settings(iterations=3, prior_weight=0.5, init="ranked", candidates=9)
+    exporting.save(tiny, settings, tmp_path / "model")
+    write_image(tmp_path / "a.png", picture(0))
+    (tmp_path / "five.flags").write_text("--iterations=5\n")
+    for name, arguments, count in (
+        ("own", [], 3), ("flag", ["--iterations=1"], 1), ("file", ["--flagfile=five.flags"], 5)
+    ):  # fmt: skip
+        done = run(tmp_path, "--model=model", "--input=a.png", f"--output={name}", *arguments)
+        assert done.returncode == 0, done.stderr
+        (path,) = tmp_path.glob(f"{name}/**/*_loss.csv")
+        lines = path.read_text().splitlines()[1:]
+        rows = np.array([[float(value) for value in line.split(",")] for line in lines])
+        assert len(rows) == count + 1
+        np.testing.assert_allclose(rows[:, 1], rows[:, 2] + 0.5 * rows[:, 3], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["yeh2017", "amos2016", "ha_wgan"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -158,6 +159,18 @@ def test_networks_survive_the_export(saved):
         assert all((a.numpy() == b.numpy()).all() for a, b in pairs)
     settings = json.loads((saved / "assets.extra" / "inpainting.json").read_text())
     assert settings["search"] == dataclasses.asdict(SETTINGS)
+    assert (again.score_mean, again.score_std) == (settings["score_mean"], settings["score_std"])
+    assert again.score_std not in (0, 1)
+
+
+def test_a_model_that_does_not_know_its_critics_scale_is_measured(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "model")
+    path = tmp_path / "model" / "assets.extra" / "inpainting.json"
+    settings = json.loads(path.read_text())
+    stored = [settings.pop(name) for name in ("score_mean", "score_std")]
+    path.write_text(json.dumps(settings))
+    again = loading.load_networks(tmp_path / "model")
+    np.testing.assert_allclose([again.score_mean, again.score_std], stored, rtol=1e-4)
 
 
 def test_the_averaged_generator_gets_the_statistics_of_its_pictures():

@@ -67,7 +67,7 @@ def test_what_was_trained_is_restored(trained):
     restored = restoring.restore(run)
     assert (restored.architecture, restored.objective) == (ARCHITECTURE, "wgan_gp")
     for network, original in (
-        (restored.generator, trainer.average),
+        (restored.generator, trainer.generator),  # no averaging
         (restored.critic, trainer.critic),
         (restored.encoder, trainer.encoder),
     ):

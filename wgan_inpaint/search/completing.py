@@ -7,9 +7,9 @@
 
 A view of a picture says what the search is given of it, at the generator's size S, and makes the
 result of what the search found. All pictures of a batch, of whatever sizes, are searched for
-together. Only the crops of a batch are kept: each picture is read again for its result, so that
-many large photographs need no more memory than one. The results of a batch are on disk before the
-next one begins.
+together, in batches of one size. Only the crops of a batch are kept: each picture is read again for
+its result, so that many large photographs need no more memory than one. The results of a batch are
+on disk before the next one begins.
 
 A picture that cannot be completed is reported in one line on stderr, and the others are done.
 """
@@ -33,6 +33,7 @@ LOW_STEPS = ("real", "low resolution", "completed")
 # Iterations in one call of the compiled search. Any number is a sum of them, so that few graphs
 # are built, and progress is seen.
 CHUNKS = (50, 10, 1)
+ROWS = 16  # latent vectors in a batch, if nobody says how many pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +191,7 @@ def low_resolutions(size, block):
     return lambda index, picture: LowResolutionView(picture.read(), size, block)
 
 
-def complete_files(pictures, views, outputs, search, extras, batch_size=64):
+def complete_files(pictures, views, outputs, search, extras, batch_size=0):
     """Completes pictures in batches and writes the results.
 
     Args:
@@ -199,12 +200,15 @@ def complete_files(pictures, views, outputs, search, extras, batch_size=64):
       outputs: list of ``common.completion.files.Output``, one per picture.
       search: a ``latent_search.LatentSearch``; its restarts are those of all samples together.
       extras: an ``Extras``.
-      batch_size: pictures searched for at once.
+      batch_size: pictures searched for at once; 0: as many as have ``ROWS`` latent vectors, or
+        one. Every batch has this size, being filled up with blanks: then its products are rounded
+        alike, and a picture's result is the same to the bit in any company.
 
     Returns:
       How many were completed; each of the others has its line on stderr.
     """
     iterations = search.settings.iterations
+    batch_size = batch_size or max(1, ROWS // search.settings.restarts)
     firsts = range(0, len(pictures), batch_size)
     bar = runtime.progress_bar(len(firsts) * iterations, "iteration", stateful_metrics=["loss"])
     done = 0
@@ -218,7 +222,9 @@ def complete_files(pictures, views, outputs, search, extras, batch_size=64):
         if not jobs:
             continue
         images, masks = map(np.stack, zip(*targets, strict=True))
-        found = find(search, images, masks, extras, lambda n, loss, at=before: bar(at + n, loss))
+        found = find(
+            search, images, masks, extras, lambda n, loss, at=before: bar(at + n, loss), batch_size
+        )
         for index, one in zip(jobs, found, strict=True):
             with _Reported(pictures[index]):
                 _write(views(index, pictures[index]), one, outputs[index], search, extras)
@@ -242,7 +248,7 @@ class _Reported:
         return False
 
 
-def find(search, images, masks, extras, progress=lambda *_: None):
+def find(search, images, masks, extras, progress=lambda *_: None, batch_size=0):
     """Searches for a batch, in chunks.
 
     Args:
@@ -251,11 +257,13 @@ def find(search, images, masks, extras, progress=lambda *_: None):
       masks: float32 [B, S, S, 1], 1 = missing.
       extras: an ``Extras``.
       progress: called with the iterations done and [("loss", mean of the least losses)].
+      batch_size: blanks are added until there are so many.
 
     Returns:
       A list of B ``Found``.
     """
-    images, masks = tf.constant(images), tf.constant(masks)
+    count = len(images)
+    images, masks = _filled(images, batch_size), _filled(masks, batch_size)
     state = search.start(images, masks)
     kept, history, done = {0: state.z}, [], 0
     for chunk in _chunks(search.settings.iterations, extras.snapshots):
@@ -264,18 +272,25 @@ def find(search, images, masks, extras, progress=lambda *_: None):
         done += chunk
         if done in extras.snapshots:
             kept[done] = state.z
-        progress(done, [("loss", _least(search, history[-1][-1], len(images)).mean())])
-    # What one more iteration finds before it moves: the losses of the last z.
-    history.append(search.advance(images, masks, state, 1)[1].numpy())
+        least = search.best(state.losses, len(images), 1)[1]
+        progress(done, [("loss", float(tf.reduce_mean(least[:count])))])
+    history.append(state.losses.numpy()[None])
     history = np.concatenate(history)  # (iterations + 1, 2, N)
-    rows, losses = _best_rows(search, history[-1], len(images), extras.samples)
+    best = search.best(state.losses, len(images), extras.samples)
+    rows, losses = (part.numpy() for part in best)
     pictures = np.stack([search.pictures(tf.gather(state.z, row)) for row in rows.T], 1)
     snapshots = [search.pictures(tf.gather(kept[n], rows[:, 0])) for n in extras.snapshots]
     history = history[..., rows[:, 0]]  # (iterations + 1, 2, B)
     return [
         Found(pictures[b], losses[b], history[..., b], [s[b].numpy() for s in snapshots])
-        for b in range(len(images))
+        for b in range(count)
     ]
+
+
+def _filled(batch, size):
+    """Blanks behind the pictures of a batch until there are ``size``."""
+    blanks = max(0, size - len(batch))
+    return tf.pad(batch, [[0, blanks], [0, 0], [0, 0], [0, 0]])
 
 
 def _chunks(iterations, stops):
@@ -286,37 +301,6 @@ def _chunks(iterations, stops):
             for _ in range((stop - done) // chunk):
                 yield chunk
             done += (stop - done) // chunk * chunk
-
-
-def _totals(search, losses):
-    """Context and prior [2, ...] to their weighted sum; what is not finite is the worst."""
-    total = losses[0] + search.settings.prior_weight * losses[1]
-    return np.where(np.isfinite(total), total, np.inf)
-
-
-def _least(search, losses, count):
-    """The least total loss of each of ``count`` pictures, of [2, N] to [B]."""
-    return _totals(search, losses).reshape(count, -1).min(axis=1)
-
-
-def _best_rows(search, losses, count, samples):
-    """The best restart of each sample, the samples from the best to the worst.
-
-    Args:
-      search: the ``LatentSearch``.
-      losses: context and prior of every row, [2, N].
-      count: B.
-      samples: M; N is B M R, and restart r of sample m of picture b is row (b M + m) R + r.
-
-    Returns:
-      (rows int [B, M], their total losses [B, M]).
-    """
-    total = _totals(search, losses).reshape(count, samples, -1)
-    best = total.argmin(axis=2)
-    least = np.take_along_axis(total, best[..., None], axis=2)[..., 0]
-    rows = np.arange(count * samples).reshape(count, samples) * total.shape[2] + best
-    order = least.argsort(axis=1, kind="stable")
-    return np.take_along_axis(rows, order, 1), np.take_along_axis(least, order, 1)
 
 
 def _write(view, found, output, search, extras):

@@ -7,8 +7,11 @@
 
 Images are float32 RGB [B, S, S, 3] in [0, 1] at the generator's size S, masks float32 [B, S, S, 1],
 1 = missing. All images and all their R restarts are one batch of N = B R latent vectors: restart r
-of image b is row b R + r. Nothing that happens to one image depends on the others: random numbers
-are drawn for each restart, not for each image, and normalization has fixed statistics.
+of image b is row b R + r. Nothing that happens to one image depends on the others: its random
+numbers follow from its known pixels, and normalization has fixed statistics. (The candidates of a
+ranked start are the same for all; each image ranks them by its own loss.) In float32 the products
+of a batch of another size may be rounded otherwise, and hundreds of iterations make grey levels of
+that: for the same result to the bit, ``completing`` keeps to one size.
 
 ``advance`` may be called again and again; what it returns after 3 x 500 iterations is what it
 returns after 1,500. It loops on the device: nothing crosses to the host within.
@@ -20,14 +23,14 @@ returns after 1,500. It loops on the device: nothing crosses to the host within.
 
 import dataclasses
 import functools
-import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from common.errors import InputError
 from wgan_inpaint import networks
-from wgan_inpaint.search import lbfgs
+from wgan_inpaint.search import draws, optimizers
 from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are found here
     CONTEXTS,
     DECAYS,
@@ -38,10 +41,8 @@ from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are 
     Settings,
 )
 
+MEASURED = 1024  # pictures that a critic's scores are measured on
 _RANKED_AT_A_TIME = 256  # candidates; bounds memory
-
-# What is drawn, as a part of the seed.
-_START, _VELOCITY, _ACCEPT = range(3)
 
 
 def fast(networks_):
@@ -53,14 +54,24 @@ class State(NamedTuple):
     """Where a search stands.
 
     Attributes:
-      z: float32 [N, Z].
+      point: z of every restart, with the losses and the gradient there: an ``optimizers.Point``.
       memory: the optimizer's, a structure of float32 tensors [N, ...].
       iteration: int32, how many were done.
     """
 
-    z: tf.Tensor
+    point: optimizers.Point
     memory: tuple
     iteration: tf.Tensor
+
+    @property
+    def z(self):
+        """Latent vectors, float32 [N, Z]."""
+        return self.point.z
+
+    @property
+    def losses(self):
+        """Context and prior loss at ``z``, float32 [2, N]."""
+        return self.point.losses
 
 
 class Result(NamedTuple):
@@ -110,17 +121,37 @@ def context_loss(pictures, images, weights, kind="weighted_l1"):
     return tf.reduce_sum(weights * each, axis=[1, 2, 3])
 
 
-def prior_loss(scores, objective):
+def prior_loss(scores, objective, mean=0.0, std=1.0):
     """L_prior ([1] eq. 5; [3]): ``log(1 - D(G(z)))``, or ``-f(G(z))`` of a Wasserstein critic.
+
+    A critic is trained up to a constant and, with clipped weights, up to a factor: its ``f`` is
+    measured in standard deviations from the mean over G's own pictures.
 
     Args:
       scores: [N, 1], logits of D or f.
       objective: what the critic was trained for, one of ``PRIORS``.
+      mean, std: of ``Networks``; of a GAN's D they do not count.
 
     Returns:
       float32 [N].
     """
-    return -tf.nn.softplus(scores[:, 0]) if objective == "gan" else -scores[:, 0]
+    if objective == "gan":
+        return -tf.nn.softplus(scores[:, 0])
+    return (mean - scores[:, 0]) / std
+
+
+def measure(networks_):
+    """The ``Networks`` with mean and std of f over ``MEASURED`` pictures of fixed z."""
+    if networks_.objective == "gan":
+        return networks_
+    generate, score = (n.at(tf.float32) for n in (networks_.generator, networks_.critic))
+    z = networks.random_latents(MEASURED, networks_.latent, [0, 0])
+    run = tf.function(lambda part: score(generate(part))[:, 0])
+    scores = np.concatenate([run(part).numpy() for part in tf.split(z, MEASURED // 128)])
+    # An untrained critic may call all pictures the same.
+    return dataclasses.replace(
+        networks_, score_mean=float(scores.mean()), score_std=float(scores.std()) or 1.0
+    )
 
 
 def _averages(images, block):
@@ -159,9 +190,16 @@ class LatentSearch:
         self._images = tf.TensorSpec([*picture, 3], tf.float32, name="images")
         self._masks = tf.TensorSpec([*picture, 1], tf.float32, name="masks")
         vectors = tf.TensorSpec([None, self.latent], tf.float32, name="z")
-        self._state = State(
-            vectors, self._memory_specs(), tf.TensorSpec([], tf.int32, name="iteration")
+        self._optimizer = optimizers.TABLE[settings.optimizer](settings)
+        traced = tf.function(self._optimizer.begin, input_signature=[vectors])
+        memory = tf.nest.map_structure(
+            lambda x: tf.TensorSpec(x.shape, x.dtype),
+            traced.get_concrete_function().structured_outputs,
         )
+        losses = tf.TensorSpec([2, None], tf.float32, name="losses")
+        slope = tf.TensorSpec([None, self.latent], tf.float32, name="slope")
+        iteration = tf.TensorSpec([], tf.int32, name="iteration")
+        self._state = State(optimizers.Point(vectors, losses, slope), memory, iteration)
         self.start = self._compiled(self._start)
         self.finish = self._compiled(self._finish, self._state)
         self.pictures = tf.function(
@@ -172,16 +210,6 @@ class LatentSearch:
         # ``start``, all iterations and ``finish`` in one: a ``Result``.
         self.run = self._compiled(self._run)
         self._advances = {}
-
-    def _memory_specs(self):
-        if self.settings.optimizer == "lbfgs":
-            losses = tf.TensorSpec([2, None], tf.float32, name="losses")
-            return lbfgs.specs(self.latent), losses
-        names = {"adam": ("first", "second"), "momentum": ("velocity",), "hmc": ()}
-        shape = [None, self.latent]
-        return tuple(
-            tf.TensorSpec(shape, tf.float32, name=name) for name in names[self.settings.optimizer]
-        )
 
     def _compiled(self, function, *more):
         return tf.function(
@@ -256,23 +284,40 @@ class LatentSearch:
 
         def evaluate(z):
             pictures = generate(z)
-            prior = prior_loss(score(pictures), self.networks.objective)
+            own = self.networks
+            prior = prior_loss(score(pictures), own.objective, own.score_mean, own.score_std)
             return self._context(pictures, target, weights), prior, pictures
 
         return evaluate
 
-    def _seed(self, what, iteration=0):
-        return tf.stack([self.settings.seed, 3 * iteration + what])
+    def _draw(self, images, masks, iteration, what, distribution, shape):
+        """Random numbers of each image's own, a row for each restart: [N, *shape]."""
+        target, weights = self.observe(images, masks)
+        known = weights if self.settings.lowres else 1 - masks
+        seeds = draws.seeds(target, known, self.settings.seed)
+        own = [self.settings.restarts, *shape]
+        drawn = draws.draw(distribution, own, seeds, 3 * iteration + what)
+        return tf.reshape(drawn, [-1, *shape])
 
-    def _for_each_image(self, x, images):
-        """The same random numbers for every image, a row for each restart: [R, ...] to [N, ...]."""
-        return tf.tile(x, [tf.shape(images)[0], *[1] * (x.shape.rank - 1)])
+    def _evaluate(self, images, masks):
+        """A function from z [N, Z] to its ``optimizers.Point``."""
+        losses = self.losses(images, masks)
+
+        def evaluate(z):
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                context, prior, _ = losses(z)
+                # The images' losses do not share a variable: the sum's gradient is each one's own.
+                total = tf.reduce_sum(context + self.settings.prior_weight * prior)
+            return optimizers.Point(z, tf.stack([context, prior]), tape.gradient(total, z))
+
+        return evaluate
 
     def _start(self, images, masks):
         settings = self.settings
         if settings.init == "random":
-            z = networks.random_latents(settings.restarts, self.latent, self._seed(_START))
-            z = self._for_each_image(z, images)
+            size = [self.latent]
+            z = 2 * self._draw(images, masks, 0, optimizers.START, networks.uniform, size) - 1
         else:
             z = self._ranked(images, masks)
             if settings.init == "encoder":
@@ -281,11 +326,7 @@ class LatentSearch:
                 guess = encode({"images": visible, "masks": masks})[:, None]
                 z = tf.concat([guess, z[:, 1:]], axis=1)
             z = tf.reshape(z, [-1, self.latent])
-        if settings.optimizer == "lbfgs":
-            memory = lbfgs.begin(z), tf.zeros([2, tf.shape(z)[0]])
-        else:
-            memory = tf.nest.map_structure(lambda _: tf.zeros_like(z), self._memory_specs())
-        return State(z, memory, tf.constant(0))
+        return State(self._evaluate(images, masks)(z), self._optimizer.begin(z), tf.constant(0))
 
     def _ranked(self, images, masks):
         """The best of random z by context loss: [B, R, Z]."""
@@ -293,7 +334,9 @@ class LatentSearch:
         if settings.init == "encoder" and settings.restarts == 1:
             return tf.zeros([tf.shape(images)[0], 1, self.latent])  # the encoder's only
         generate = self.networks.generator.at(self.dtype)
-        candidates = networks.random_latents(settings.candidates, self.latent, self._seed(_START))
+        candidates = networks.random_latents(
+            settings.candidates, self.latent, [settings.seed, optimizers.START]
+        )
         target, weights = self.observe(images, masks)
         parts = []
         for first in range(0, settings.candidates, _RANKED_AT_A_TIME):
@@ -309,116 +352,52 @@ class LatentSearch:
         return tf.gather(candidates, best)
 
     def _advance(self, images, masks, state, iterations):
-        settings = self.settings
-        evaluate = self.losses(images, masks)
-
-        def gradient(z):
-            with tf.GradientTape() as tape:
-                tape.watch(z)
-                context, prior, _ = evaluate(z)
-                # The images' losses do not share a variable: the sum's gradient is each one's own.
-                total = tf.reduce_sum(context + settings.prior_weight * prior)
-            return tape.gradient(total, z), tf.stack([context, prior])
-
-        update = {
-            "adam": self._adam,
-            "momentum": self._nesterov,
-            "hmc": self._hmc,
-            "lbfgs": self._lbfgs,
-        }[settings.optimizer]
+        evaluate = self._evaluate(images, masks)
         history = tf.TensorArray(tf.float32, iterations, element_shape=[2, None])
 
         def step(n, state, history):
-            z, memory, losses = update(state, gradient)
-            return n + 1, State(z, memory, state.iteration + 1), history.write(n, losses)
+            history = history.write(n, state.losses)
+            draw = functools.partial(self._draw, images, masks, state.iteration)
+            point, memory = self._optimizer.step(
+                state.point, state.memory, state.iteration, evaluate, draw
+            )
+            return n + 1, State(point, memory, state.iteration + 1), history
 
         _, state, history = tf.while_loop(
             lambda n, *_: n < iterations, step, (0, state, history), maximum_iterations=iterations
         )
         return state, history.stack()
 
-    # The optimizers: from a ``State`` and a function from z to (gradient [N, Z], losses [2, N]), to
-    # (z, memory, losses [2, N] before the iteration).
+    def best(self, losses, count, samples):
+        """The best restart of each sample, the samples from the best to the worst.
 
-    def _total(self, losses):
-        return losses[0] + self.settings.prior_weight * losses[1]
+        Args:
+          losses: context and prior of every row, float32 [2, N].
+          count: B.
+          samples: M; N is B M R, and restart r of sample m of image b is row (b M + m) R + r.
 
-    def _clipped(self, z):
-        return tf.clip_by_value(z, -1.0, 1.0) if self.settings.clip else z
-
-    def _rate(self, iteration):
-        settings = self.settings
-        if settings.decay == "none":
-            return settings.learning_rate
-        done = tf.cast(iteration, tf.float32) / max(1, settings.iterations)
-        return settings.learning_rate * (1 + tf.cos(math.pi * tf.minimum(done, 1.0))) / 2
-
-    def _adam(self, state, gradient):
-        slope, losses = gradient(state.z)
-        first, second = state.memory
-        b1, b2 = self.settings.beta_1, self.settings.beta_2
-        t = tf.cast(state.iteration + 1, tf.float32)
-        first = b1 * first + (1 - b1) * slope
-        second = b2 * second + (1 - b2) * tf.square(slope)
-        move = first / (1 - b1**t) / (tf.sqrt(second / (1 - b2**t)) + 1e-8)
-        z = self._clipped(state.z - self._rate(state.iteration) * move)
-        return z, (first, second), losses
-
-    def _nesterov(self, state, gradient):
-        """As in the code of [1] and [2]: v' = mu v - lr g; z += -mu v + (1 + mu) v'."""
-        slope, losses = gradient(state.z)
-        mu, (previous,) = self.settings.momentum, state.memory
-        velocity = mu * previous - self._rate(state.iteration) * slope
-        z = self._clipped(state.z - mu * previous + (1 + mu) * velocity)
-        return z, (velocity,), losses
-
-    def _lbfgs(self, state, gradient):
-        """Losses are those of z itself, not those of trials that were refused."""
-        memory, losses = state.memory
-        slope, of_trial = gradient(memory.trial)
-        box = 1.0 if self.settings.clip else None
-        z, memory, accepted = lbfgs.update(state.z, memory, self._total(of_trial), slope, box)
-        losses = tf.where(accepted, of_trial, losses)
-        return z, (memory, losses), losses
-
-    def _hmc(self, state, gradient):
-        """One proposal: leapfrog steps from a random velocity, accepted or not ([2]'s code).
-
-        The half steps of the velocity before and after each step of z take the same temperature.
+        Returns:
+          (rows int32 [B, M], their total losses [B, M]); a total that is not finite is infinite,
+          the worst.
         """
-        settings = self.settings
-        slope, losses = gradient(state.z)
-        copies = tf.shape(state.z)[0] // settings.restarts
-        shape = [settings.restarts, self.latent]
-        seed = self._seed(_VELOCITY, state.iteration)
-        start = networks.normal(shape, seed)
-        start = tf.tile(start, [copies, 1])
-        beta = settings.hmc_beta * settings.hmc_anneal ** tf.cast(state.iteration, tf.float32)
-        half = settings.hmc_step / 2 * beta
-
-        def leapfrog(n, z, velocity, slope, _):
-            velocity -= half * slope
-            z = self._clipped(z + settings.hmc_step * velocity)
-            slope, losses = gradient(z)
-            return n + 1, z, velocity - half * slope, slope, losses
-
-        _, z, velocity, _, after = tf.while_loop(
-            lambda n, *_: n < settings.hmc_leapfrogs, leapfrog, (0, state.z, start, slope, losses)
-        )
-        energy = beta * (self._total(losses) - self._total(after))
-        energy += tf.reduce_sum(start**2 - velocity**2, axis=1) / 2
-        seed = self._seed(_ACCEPT, state.iteration)
-        chance = networks.uniform([settings.restarts], seed)
-        accepted = tf.math.log(tf.tile(chance, [copies])) < energy
-        return tf.where(accepted[:, None], z, state.z), (), losses
+        total = losses[0] + self.settings.prior_weight * losses[1]
+        total = tf.where(tf.math.is_finite(total), total, float("inf"))
+        restarts = self.settings.restarts // samples
+        total = tf.reshape(total, [count, samples, restarts])
+        firsts = tf.range(count * samples) * restarts
+        rows = tf.reshape(firsts, [count, samples]) + tf.argmin(total, 2, output_type=tf.int32)
+        least = tf.reduce_min(total, axis=2)
+        order = tf.argsort(least, axis=1, stable=True)
+        return tuple(tf.gather(x, order, batch_dims=1) for x in (rows, least))
 
     def _finish(self, images, masks, state):
-        context, prior, pictures = self.losses(images, masks)(state.z)
-        shape = [tf.shape(images)[0], self.settings.restarts]
-        total = tf.reshape(context + self.settings.prior_weight * prior, shape)
-        best = tf.argmin(total, axis=1, output_type=tf.int32)
-        rows = tf.range(shape[0]) * self.settings.restarts + best
-        return Result(*(tf.gather(x, rows) for x in (pictures, state.z, context, prior)), best)
+        del masks
+        count = tf.shape(images)[0]
+        rows = self.best(state.losses, count, 1)[0][:, 0]
+        context, prior = tf.unstack(tf.gather(state.losses, rows, axis=1))
+        z = tf.gather(state.z, rows)
+        pictures = self.networks.generator.at(self.dtype)(z)
+        return Result(pictures, z, context, prior, rows % self.settings.restarts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -429,6 +408,7 @@ class Networks:
       generator, critic, encoder: ``folding.FoldedNetwork``; the encoder may be None.
       objective: what the critic was trained for, one of ``PRIORS``.
       architecture: ``networks.Architecture`` of all three.
+      score_mean, score_std: of the critic's f over G's own pictures, see ``measure``.
     """
 
     generator: tf.Module
@@ -436,6 +416,8 @@ class Networks:
     encoder: tf.Module | None
     objective: str
     architecture: networks.Architecture
+    score_mean: float = 0.0
+    score_std: float = 1.0
 
     @property
     def size(self):

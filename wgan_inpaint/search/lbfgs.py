@@ -3,13 +3,13 @@
 Each row of z [N, Z] is a problem of its own. One evaluation of loss and gradient is one iteration:
 
     memory = begin(z)
-    loss, slope = evaluate(memory.trial)
-    z, memory, accepted = update(z, memory, loss, slope)
+    new = trial(z, slope, memory)
+    memory, accepted = judge(memory, new - z, slope_at_new - slope, loss, loss_at_new)
 
-There is no line search, which would let the problems of a batch wait for each other: a trial whose
-loss is too high is refused, and the next one lies nearer. In bfloat16 losses are known to three
-digits, so "too high" leaves a tolerance above the least loss so far; without it the search would
-stand still long before the minimum.
+and z is the new one where it was accepted. There is no line search, which would let the problems of
+a batch wait for each other: a trial whose loss is too high is refused, and the next one lies
+nearer. In bfloat16 losses are known to three digits, so "too high" leaves a tolerance above the
+least loss so far; without it the search would stand still long before the minimum.
 
 [1] D. Liu, J. Nocedal. On the Limited Memory BFGS Method. Mathematical Programming 45, 1989.
 [2] R. Byrd, J. Nocedal, R. Schnabel. Representations of Quasi-Newton Matrices. Mathematical
@@ -35,17 +35,13 @@ class Memory(NamedTuple):
     """What is kept between iterations.
 
     Attributes:
-      trial: where loss and gradient are wanted next, float32 [N, Z].
-      least: of the losses accepted so far, float32 [N]; infinite before the first evaluation.
-      slope: the gradient at z, float32 [N, Z].
+      least: of the losses accepted so far, float32 [N]; infinite before the first trial.
       moves: s, the last differences of z, oldest first, float32 [N, M, Z]; 0 where there is none.
       changes: y, those of the gradient.
-      factor: of the step to the trial, float32 [N, 1].
+      factor: of the step to the next trial, float32 [N, 1].
     """
 
-    trial: tf.Tensor
     least: tf.Tensor
-    slope: tf.Tensor
     moves: tf.Tensor
     changes: tf.Tensor
     factor: tf.Tensor
@@ -55,53 +51,55 @@ def begin(z):
     """The ``Memory`` of a search that begins at z, float32 [N, Z]."""
     pairs = tf.zeros([tf.shape(z)[0], PAIRS, z.shape[1]])
     ones = tf.ones_like(z[:, :1])
-    return Memory(z, float("inf") * ones[:, 0], tf.zeros_like(z), pairs, pairs, ones)
+    return Memory(float("inf") * ones[:, 0], pairs, pairs, ones)
 
 
-def specs(size):
-    """The ``tf.TensorSpec`` of a ``Memory`` for Z = ``size``."""
-    shapes = ([size], [], [size], [PAIRS, size], [PAIRS, size], [1])
-    return Memory(
-        *(
-            tf.TensorSpec([None, *shape], tf.float32, name=name)
-            for name, shape in zip(Memory._fields, shapes, strict=True)
-        )
-    )
-
-
-def update(z, memory, loss, slope, box=None):
-    """One iteration: judges the trial and chooses the next.
+def trial(z, slope, memory, box=None):
+    """Where loss and gradient are wanted next.
 
     Args:
       z: float32 [N, Z], the last accepted.
+      slope: the gradient there, float32 [N, Z].
       memory: ``Memory``.
-      loss: of ``memory.trial``, float32 [N].
-      slope: its gradient, float32 [N, Z].
       box: z stays in [-box, box]; None: no bounds.
 
     Returns:
-      (z, ``Memory``, which trials were accepted, bool [N]).
+      float32 [N, Z].
     """
-    known = tf.math.is_finite(memory.least)
-    # The first evaluation is accepted, a NaN is not.
-    accepted = (loss <= memory.least + TOLERANCE * tf.abs(memory.least)) | ~known
+    step = direction(z, slope, memory.moves, memory.changes, box)
+    return _inside(z + memory.factor * step, box)
+
+
+def judge(memory, move, change, before, after):
+    """Accepts the trial or not, and learns from it.
+
+    Args:
+      memory: the ``Memory`` that it was made with.
+      move: s, the trial less z, float32 [N, Z].
+      change: y, its gradient less that at z, float32 [N, Z].
+      before, after: the losses at z and at the trial, float32 [N].
+
+    Returns:
+      (``Memory``, which trials are accepted, bool [N]).
+    """
+    before = tf.where(tf.math.is_finite(before), before, float("inf"))
+    least = tf.minimum(memory.least, before)
+    # From a z without a loss anything is better; else a NaN is refused.
+    known = tf.math.is_finite(least)
+    accepted = (after <= least + TOLERANCE * tf.abs(least)) | ~known
     taken = accepted[:, None]
-    s, y = memory.trial - z, slope - memory.slope
-    curved = _dot(s, y) > _CURVATURE * _dot(y, y)
+    curved = _dot(move, change) > _CURVATURE * _dot(change, change)
     learned = (taken & known[:, None] & curved)[..., None]
     moves, changes = (
         tf.where(learned, tf.concat([old[:, 1:], new[:, None]], axis=1), old)
-        for old, new in ((memory.moves, s), (memory.changes, y))
+        for old, new in ((memory.moves, move), (memory.changes, change))
     )
-    z = tf.where(taken, memory.trial, z)
-    slope = tf.where(taken, slope, memory.slope)
     factor = tf.where(taken, 1.0, SHRINKING * memory.factor)
     lost = (factor < SHORTEST) & tf.reduce_any(moves != 0, axis=[1, 2])[:, None]
     factor = tf.where(lost, 1.0, factor)
     moves, changes = (tf.where(lost[..., None], 0.0, x) for x in (moves, changes))
-    trial = _inside(z + factor * direction(z, slope, moves, changes, box), box)
-    least = tf.where(accepted, tf.minimum(loss, memory.least), memory.least)
-    return z, Memory(trial, least, slope, moves, changes, factor), accepted
+    least = tf.where(accepted, tf.minimum(after, least), least)
+    return Memory(least, moves, changes, factor), accepted
 
 
 def direction(z, slope, moves, changes, box=None):
@@ -110,7 +108,7 @@ def direction(z, slope, moves, changes, box=None):
     Args:
       z, slope: float32 [N, Z].
       moves, changes: s and y, float32 [N, M, Z], oldest first; pairs of 0 do not count.
-      box: see ``update``.
+      box: see ``trial``.
 
     Returns:
       float32 [N, Z], a descent direction, at most ``LONGEST_STEP`` long.

@@ -30,7 +30,8 @@ class Settings:
       momentum: of Nesterov's.
       hmc_step, hmc_leapfrogs, hmc_beta, hmc_anneal: of HMC: step size, leapfrog steps in an
         iteration, inverse temperature, and the factor that it changes by after each iteration.
-      prior_weight: lambda ([1]: 0.003, [2]: 0.1).
+      prior_weight: lambda ([1]: 0.003, [2]: 0.1), of log(1 - D(G(z))) or, of a Wasserstein critic,
+        of -f in standard deviations of f over G's own pictures.
       context: one of ``CONTEXTS``; sums over pixels and channels of pictures in [-1, 1].
       window: side of the neighbourhood of "weighted_l1" in pixels ([1]: 7).
       clip: z is clipped to [-1, 1] after each iteration.

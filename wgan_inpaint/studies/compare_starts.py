@@ -76,15 +76,12 @@ def descend(search, images, masks, progress=None):
         if not seconds or length != CHUNK:
             step()  # traces
         (state, history), duration = _timed(step)
-        losses.append(history[:, 0] + search.settings.prior_weight * history[:, 1])
+        losses.extend(history)
         seconds.append(duration)
         if progress:
-            progress(min(sum(len(part) for part in losses), total))
-    result = search.finish(images, masks, state)
-    last = result.context + search.settings.prior_weight * result.prior
-    restarts = [len(images), search.settings.restarts]
-    best = [tf.reduce_min(tf.reshape(part, [-1, *restarts]), axis=2) for part in losses]
-    return Descent(np.concatenate([*best, last[None]]), start_seconds, sum(seconds) / max(1, total))
+            progress(len(losses))
+    least = [search.best(each, len(images), 1)[1][:, 0] for each in [*losses, state.losses]]
+    return Descent(np.stack(least), start_seconds, sum(seconds) / max(1, total))
 
 
 def _timed(call):

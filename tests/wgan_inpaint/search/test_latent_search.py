@@ -1,5 +1,6 @@
 """The search minimizes what the papers say, as they say, and finds what is there to be found."""
 
+import dataclasses
 import functools
 import pathlib
 import types
@@ -14,7 +15,8 @@ from common.evaluation import metrics
 from common.pictures import masks
 from common.training import folding
 from wgan_inpaint import networks
-from wgan_inpaint.search import latent_search
+from wgan_inpaint.search import latent_search, lbfgs, optimizers
+from wgan_inpaint.search import settings as search_settings
 from wgan_inpaint.search.latent_search import LatentSearch, Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -105,6 +107,26 @@ def test_prior_is_log_one_minus_d_or_minus_f():
     assert gan[3] == -200, "no overflow"
     for objective in ("wgan", "wgan_gp"):
         np.testing.assert_array_equal(latent_search.prior_loss(scores, objective), -scores[:, 0])
+        scaled = latent_search.prior_loss(scores, objective, 2.0, 4.0)
+        np.testing.assert_allclose(scaled, -(scores[:, 0] - 2) / 4)
+    np.testing.assert_array_equal(latent_search.prior_loss(scores, "gan", 2.0, 4.0), gan)
+
+
+def test_the_prior_of_a_critic_does_not_depend_on_its_scale():
+    """The f of the generator's own pictures have mean 0 and standard deviation 1."""
+    parts = latent_search.measure(small_networks("wgan"))
+    z = networks.random_latents(2000, SMALL.latent, [5, 5])
+    images, holes = scene(1)
+    one = [tf.repeat(x, 2000, axis=0) for x in (images, holes)]
+    _, prior, _ = LatentSearch(parts, Settings()).losses(*one)(z)
+    assert abs(np.mean(prior)) < 0.1 and abs(np.std(prior) - 1) < 0.1
+    critic = types.SimpleNamespace(at=lambda dtype: lambda x: 50 * parts.critic.at(dtype)(x) + 700)
+    other = latent_search.measure(dataclasses.replace(parts, critic=critic))
+    assert other.score_std == pytest.approx(50 * parts.score_std, rel=1e-3)
+    _, scaled, _ = LatentSearch(other, Settings()).losses(*one)(z)
+    np.testing.assert_allclose(scaled, prior, atol=5e-3)
+    gan = latent_search.measure(small_networks("gan"))
+    assert (gan.score_mean, gan.score_std) == (0, 1)
 
 
 @pytest.mark.parametrize("objective", ["gan", "wgan"])
@@ -234,8 +256,7 @@ def test_hmc_conserves_energy_the_better_the_shorter_its_steps():
         search, image, hole = quadratic(hmc_step=step, hmc_leapfrogs=leapfrogs, restarts=50)
         start = search.start(image, hole)
         state, history = search.advance(image, hole, start, 1)
-        seed = search._seed(latent_search._VELOCITY)
-        velocity = networks.normal([50, 8], seed).numpy()
+        velocity = search._draw(image, hole, 0, optimizers.VELOCITY, networks.normal, [8]).numpy()
         # The exact motion: a rotation in (z - 0.2, v / omega), omega^2 = 2 beta.
         omega = 4.0
         angle = omega * step * leapfrogs
@@ -258,9 +279,12 @@ def test_hmc_accepts_by_the_authors_rule():
     z, choices = start.z.numpy(), []
     for n in range(3):
         beta = 0.3 * 0.5**n
-        velocity = networks.normal([8, SMALL.latent], search._seed(latent_search._VELOCITY, n))
-        chance = networks.uniform([8], search._seed(latent_search._ACCEPT, n))
-        old_velocity = velocity = np.tile(velocity, (3, 1))
+        size = [SMALL.latent]
+        velocity = search._draw(
+            images, holes, n, optimizers.VELOCITY, networks.normal, size
+        ).numpy()
+        chance = search._draw(images, holes, n, optimizers.ACCEPT, networks.uniform, []).numpy()
+        old_velocity = velocity
         loss, gradient = gradient_at(search, images, holes, z)
         new_z, new_loss = z, loss
         for _ in range(3):
@@ -270,7 +294,7 @@ def test_hmc_accepts_by_the_authors_rule():
             velocity = velocity - 0.3 / 2 * beta * gradient
         before = beta * loss + np.sum(old_velocity**2, axis=1) / 2
         after = beta * new_loss + np.sum(velocity**2, axis=1) / 2
-        accepted = np.tile(chance, 3) < np.exp(np.minimum(before - after, 0))
+        accepted = chance < np.exp(np.minimum(before - after, 0))
         choices.append(accepted)
         z = np.where(accepted[:, None], new_z, z)
     state, _ = search.advance(images, holes, start, 3)
@@ -366,27 +390,83 @@ def test_the_restart_with_the_least_final_loss_is_kept():
     np.testing.assert_allclose(result.pictures, pictures.numpy()[rows], atol=1e-6)
 
 
-def test_history_holds_the_losses_before_each_iteration():
+def test_the_best_restarts_of_numbers_picked_by_hand():
+    """Two images, two samples of three restarts; what is not finite is the worst."""
+    nan, inf = np.nan, np.inf
+    context = np.float32([9, 5, 7, 3, nan, 4, nan, 2, -inf, inf, nan, nan])
+    prior = np.float32([0, 0, -8, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    for jit_compile in (False, True):
+        search = make(restarts=6, prior_weight=0.5, jit_compile=jit_compile)
+        best = tf.function(search.best, jit_compile=jit_compile)
+        rows, totals = best(np.stack([context, prior]), 2, 2)
+        np.testing.assert_array_equal(rows, [[2, 3], [7, 9]])
+        np.testing.assert_array_equal(totals, [[3, 3.5], [2, inf]])
+        rows, totals = best(np.stack([context, prior]), 2, 1)
+        np.testing.assert_array_equal(rows, [[2], [7]])
+        np.testing.assert_array_equal(totals, [[3], [2]])
+
+
+def test_losses_are_those_at_the_z_that_is_shown(way):
+    """In the history, which is of before each iteration, in the state and in the result."""
     images, holes = scene()
-    search = make()
-    start = search.start(images, holes)
-    state, history = search.advance(images, holes, start, 1)
-    _, more = search.advance(images, holes, state, 1)
-    for z, row in ((start.z, history[0]), (state.z, more[0])):
-        context, prior, _ = search.losses(images, holes)(z)
-        np.testing.assert_allclose(row, [context, prior], rtol=1e-4)
+    search = make(**way)
+    state, refused = search.start(images, holes), []
+    for _ in range(6):
+        before = state
+        state, history = search.advance(images, holes, state, 1)
+        for shown, losses in ((before.z, history[0]), (state.z, state.losses)):
+            context, prior, _ = search.losses(images, holes)(shown)
+            np.testing.assert_allclose(losses, [context, prior], rtol=1e-4, atol=1e-4)
+        refused.append((state.z == before.z).numpy().all(axis=1))
+    assert not np.all(refused)
+    result = search.finish(images, holes, state)
+    rows = np.arange(3) * search.settings.restarts + result.restart.numpy()
+    final = np.stack([result.context, result.prior])
+    np.testing.assert_array_equal(final, state.losses.numpy()[:, rows])
+
+
+def test_lbfgs_shows_the_accepted_z_and_not_a_worse_trial():
+    """Long steps in a large box: many trials are refused, and none of them is where it stands."""
+    images, holes = scene()
+    search = make(optimizer="lbfgs", restarts=4, clip=False)
+    state = search.start(images, holes)
+    losses, refused = [search._optimizer.total(state.point)], 0
+    for _ in range(25):
+        before = state
+        state, _ = search.advance(images, holes, state, 1)
+        refused += int(tf.reduce_sum(tf.cast(tf.reduce_all(state.z == before.z, 1), tf.int32)))
+        losses.append(search._optimizer.total(state.point))
+    assert refused > 5, "or nothing was shown"
+    least = np.minimum.accumulate(losses)
+    assert (losses <= least + lbfgs.TOLERANCE * np.abs(least) + 1e-4).all()
+
+
+def test_every_optimizer_has_its_class():
+    assert tuple(optimizers.TABLE) == search_settings.OPTIMIZERS
 
 
 # ---- starts
 
 
-def test_random_starts_are_the_same_for_every_image_and_differ_between_restarts_and_seeds():
+def test_random_starts_differ_between_images_restarts_and_seeds():
     images, holes = scene()
-    z = make(restarts=5).start(images, holes).z.numpy().reshape(3, 5, -1)
-    assert (z == z[:1]).all()
-    assert len(np.unique(z[0, :, 0])) == 5
+    z = make(restarts=5).start(images, holes).z.numpy()
+    assert len(np.unique(z[:, 0])) == 15
     assert np.abs(z).max() <= 1
-    assert (make(restarts=5, seed=1).start(images, holes).z.numpy() != z.reshape(15, -1)).any()
+    assert (make(restarts=5, seed=1).start(images, holes).z.numpy() != z).all(axis=1).all()
+
+
+def test_random_numbers_are_the_pictures_own():
+    images, holes = scene()
+    search = make(optimizer="hmc", hmc_leapfrogs=2, restarts=2)
+    drawn = search._draw(images, holes, 3, optimizers.ACCEPT, networks.uniform, []).numpy()
+    assert len(np.unique(drawn)) == 6
+    hidden = tf.where(holes > 0, 0.7, images)
+    for n in range(3):
+        alone = search._draw(
+            hidden[n : n + 1], holes[n : n + 1], 3, optimizers.ACCEPT, networks.uniform, []
+        )
+        np.testing.assert_array_equal(alone, drawn[2 * n : 2 * n + 2])
 
 
 def test_ranked_starts_are_the_best_candidates_by_context_loss():

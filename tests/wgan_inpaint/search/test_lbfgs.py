@@ -18,10 +18,15 @@ def quadratics(count, seed=0):
 
 
 def descend(z, evaluate, iterations, box=None):
-    memory = lbfgs.begin(tf.constant(z))
+    z = tf.constant(z)
+    memory, (loss, slope) = lbfgs.begin(z), evaluate(z)
     for _ in range(iterations):
-        loss, slope = evaluate(memory.trial)
-        z, memory, _ = lbfgs.update(z, memory, loss, slope, box)
+        new = lbfgs.trial(z, slope, memory, box)
+        new_loss, new_slope = evaluate(new)
+        memory, accepted = lbfgs.judge(memory, new - z, new_slope - slope, loss, new_loss)
+        taken = accepted[:, None]
+        z, slope = tf.where(taken, new, z), tf.where(taken, new_slope, slope)
+        loss = tf.where(accepted, new_loss, loss)
     return z.numpy()
 
 
