@@ -90,7 +90,8 @@ def define_completion():
         0,
         "Images searched for at once, blanks being added if there are fewer: in float32 a result "
         "depends on the batch's size, by rounding, and on nothing else of its company. Memory "
-        "grows with batch_size x restarts x samples; 0: those three make 16, if they can.",
+        "grows with batch_size x restarts x samples; 0: those three make 16, if they can; a single "
+        "image is alone.",
         lower_bound=0,
     )
     flags.DEFINE_integer(

@@ -350,7 +350,7 @@ def test_the_shipped_model_is_better_than_telea_on_faces(shared_data, tmp_path):
     faces = sorted((shared_data / "celeba128" / "validation").glob("*.jpg"))[:4]
     for path in faces:
         write_image(tmp_path / f"{path.stem}.png", resize(read_image(path), 64, 64))
-    done = run(tmp_path, f"--input={tmp_path}/*.png", "--iterations=100")
+    done = run(tmp_path, f"--input={tmp_path}/*.png", "--iterations=100", "--batch_size=4")
     assert done.returncode == 0, done.stderr
     mask = hole(64, 64, 16, 16, 32)
     ours, telea = [], []

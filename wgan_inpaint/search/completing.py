@@ -200,15 +200,16 @@ def complete_files(pictures, views, outputs, search, extras, batch_size=0):
       outputs: list of ``common.completion.files.Output``, one per picture.
       search: a ``latent_search.LatentSearch``; its restarts are those of all samples together.
       extras: an ``Extras``.
-      batch_size: pictures searched for at once; 0: as many as have ``ROWS`` latent vectors, or
-        one. Every batch has this size, being filled up with blanks: then its products are rounded
-        alike, and a picture's result is the same to the bit in any company.
+      batch_size: pictures searched for at once; 0: one if there is no other, else as many as have
+        ``ROWS`` latent vectors. Every batch has this size, being filled up with blanks: then its
+        products are rounded alike, and a picture's result is the same to the bit in any company.
 
     Returns:
       How many were completed; each of the others has its line on stderr.
     """
     iterations = search.settings.iterations
-    batch_size = batch_size or max(1, ROWS // search.settings.restarts)
+    alone = len(pictures) == 1  # blanks would make it wait
+    batch_size = batch_size or (1 if alone else max(1, ROWS // search.settings.restarts))
     firsts = range(0, len(pictures), batch_size)
     bar = runtime.progress_bar(len(firsts) * iterations, "iteration", stateful_metrics=["loss"])
     done = 0
