@@ -16,7 +16,8 @@ def define():
         "methods",
         None,
         "Methods as SOURCE,NAME=SOURCE,...; a source is a SavedModel's folder, a run directory, "
-        f"shipped:PACKAGE or one of {', '.join(classical.METHODS)}. May be given several times.",
+        f"shipped:PACKAGE[/NAME] or one of {', '.join(classical.METHODS)}. May be given several "
+        "times.",
     )
     flags.DEFINE_string("output", None, "Folder for the tables and figures.")
     flags.DEFINE_integer("limit", 0, "Only so many first images; 0: all.", lower_bound=0)

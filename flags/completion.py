@@ -20,7 +20,7 @@ def define(model, in_windows=True):
     flags.DEFINE_string("input", None, "Image, folder of images (nested) or glob to complete.")
     flags.DEFINE_string("output", "completed", "Folder of the completed images.")
     flags.DEFINE_string(
-        "model", model, "SavedModel, run directory, or shipped:PACKAGE for a package's own."
+        "model", model, "SavedModel, run directory, or shipped:PACKAGE[/NAME] for a package's own."
     )
     flags.DEFINE_enum("blend", "poisson", blending.BLEND_METHODS, "How the hole is blended in.")
     flags.DEFINE_enum("format", "png", ["png", "same"], "Of the results; same: as the input.")

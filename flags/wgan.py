@@ -85,7 +85,7 @@ def define_starts():
     flags.DEFINE_string(
         "model",
         "shipped:wgan_inpaint",
-        "SavedModel, run directory, or shipped:PACKAGE for a package's own.",
+        "SavedModel, run directory, or shipped:PACKAGE[/NAME] for a package's own.",
     )
     flags.DEFINE_string("output", None, "Folder for the tables and the figure.")
     flags.DEFINE_integer("limit", 64, "Only so many first images; 0: all.", lower_bound=0)
