@@ -57,8 +57,6 @@ STDDEV = 0.02  # of the initial weights
 # The authors' code fills the hole with it.
 FILL = (117 / 255, 104 / 255, 123 / 255)
 
-_SHRUNK = SIZE // 2 ** len(ENCODER)  # side of the encoder's last map
-
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
