@@ -6,12 +6,17 @@ module with these functions:
 * ``networks(settings, policy="float32") -> {name: keras.Model}``: by their names in a checkpoint;
 * ``build(settings, holes, policy) -> common.training.trainer.Trainer``;
 * ``plan(settings) -> [common.training.runs.Row]``;
-* ``exported(restored, completing, storage) -> (tf.Module, dict)``: what ``common.serving.export``
-  takes, of ``common.training.driver.Restored`` networks.
+* ``exported(restored, completing, storage, jit_compile) -> (tf.Module, dict)``: what
+  ``common.serving.export`` takes, of ``common.training.driver.Restored`` networks.
 """
 
 import dataclasses
 import importlib
+import pathlib
+
+from common.completion import model_folders
+from common.errors import InputError
+from common.training.runs import RunDirectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +34,18 @@ class Method:
       training: class of the settings of its training, see ``common.settings``; it has a property
         ``size``, the side of the training images in pixels.
       completing: class of the settings that are stored with the exported model.
+      writing: class of the settings of what is written beside a completed picture.
+      model: what the package's command completes with unless told otherwise.
+      formerly: further names that exported models may have for it.
     """
 
     name: str
     room: str
     training: type
     completing: type = Nothing
+    writing: type = Nothing
+    model: str = ""
+    formerly: tuple = ()
 
     def load(self):
         """The room; only this imports TensorFlow."""
@@ -44,3 +55,62 @@ class Method:
 def table(*methods):
     """{name: method}; the first is the default."""
     return {method.name: method for method in methods}
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What a trained model says of itself.
+
+    Attributes:
+      found: the folder of a SavedModel, or the ``RunDirectory`` of a run without one.
+      method: name of its method.
+      stored: {field: value} of the settings that it was exported with.
+    """
+
+    found: pathlib.Path | RunDirectory
+    method: str
+    stored: dict
+
+
+def described(source, methods):
+    """Finds a trained model of one of these methods.
+
+    Args:
+      source: a SavedModel's folder, a run directory (its ``saved_model``, else its checkpoints) or
+        "shipped:PACKAGE/NAME".
+      methods: of ``table``.
+
+    Returns:
+      ``Described``.
+
+    Raises:
+      InputError: nothing is there, or it is broken, or the model of another method.
+    """
+    run = RunDirectory(pathlib.Path(str(source)).expanduser())
+    if run.flags.is_file() and not model_folders.is_saved_model(run.saved_model):
+        return Described(run, method_of_run(run, methods), {})
+    folder = model_folders.find_model(source)
+    settings = model_folders.read_settings(folder)
+    named = settings.get("method", "unknown")
+    names = [name for name, method in methods.items() if named in (name, *method.formerly)]
+    if not names:
+        raise InputError(
+            f"{folder}: a model of the method {named!r}, not of {' or '.join(methods)}; complete "
+            "with that method's command"
+        )
+    stored = settings.get("completing", settings.get("search", {}))  # the latter in earlier models
+    if not isinstance(stored, dict):
+        raise InputError(f"{folder}: its settings of completion are {stored!r}, no JSON object")
+    return Described(folder, names[0], stored)
+
+
+def method_of_run(run, methods):
+    """Name of the method of a ``RunDirectory``; earlier runs of the first one do not say it.
+
+    Raises:
+      InputError: it is no run, or one of another package's method.
+    """
+    name = run.read_flags().get("method", next(iter(methods)))
+    if name not in methods:
+        raise InputError(f"{run.path}: a run of {name}; here are {', '.join(methods)}")
+    return name

@@ -10,11 +10,11 @@ from flags import masks as mask_flags
 FLAGS = flags.FLAGS
 
 
-def define(model, in_windows=True):
+def define(model=None, in_windows=True):
     """Defines the flags of this group.
 
     Args:
-      model: default of ``--model``.
+      model: default of ``--model``; None: the method's own.
       in_windows: the command completes large pictures in windows.
     """
     flags.DEFINE_string("input", None, "Image, folder of images (nested) or glob to complete.")
@@ -35,6 +35,25 @@ def define(model, in_windows=True):
             "Larger images are completed in windows of this side (pixels); bounds memory.",
             lower_bound=windows.MIN_MAX_SIDE,
         )
+
+
+def define_samples():
+    """Defines the flags of commands whose methods complete crops in batches."""
+    flags.DEFINE_integer(
+        "batch_size",
+        0,
+        "Images searched for at once, blanks being added if there are fewer: in float32 a result "
+        "depends on the batch's size, by rounding, and on nothing else of its company. Memory "
+        "grows with batch_size x restarts x samples; 0: those three make 16, if they can; a single "
+        "image is alone.",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
+        "samples",
+        1,
+        "Different completions of each image, each of its own restarts.",
+        lower_bound=1,
+    )
 
 
 def pictures(sample):

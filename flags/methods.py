@@ -7,6 +7,7 @@ import dataclasses
 
 from absl import app, flags
 
+from common import methods as common_methods
 from common import runtime, settings
 from common.errors import InputError
 from common.training.runs import RunDirectory
@@ -29,7 +30,9 @@ def define(kind, values=FLAGS):
             continue
         told = field.metadata
         text, options = told["help"], {"flag_values": values}
-        if told["choices"]:
+        if told["choices"] and field.type is int:
+            _define_choice(field.name, field.default, told["choices"], text, values)
+        elif told["choices"]:
             flags.DEFINE_enum(field.name, field.default, list(told["choices"]), text, **options)
         elif field.type is bool:
             flags.DEFINE_bool(field.name, field.default, text, **options)
@@ -41,6 +44,19 @@ def define(kind, values=FLAGS):
             bounds = {"lower_bound": told["least"], "upper_bound": told["most"]}
             number = {int: flags.DEFINE_integer, float: flags.DEFINE_float}[field.type]
             number(field.name, field.default, text, **bounds, **options)
+
+
+class _IntegerOf(flags.EnumParser):
+    """Integers of a list."""
+
+    def parse(self, argument):
+        return int(super().parse(str(argument)))
+
+
+def _define_choice(name, default, choices, text, values):
+    names = [str(choice) for choice in choices]
+    text = f"<{'|'.join(names)}>: {text}"
+    flags.DEFINE(_IntegerOf(names), name, default, text, values, flags.ArgumentSerializer())
 
 
 def read(kind, values=FLAGS):
@@ -70,47 +86,85 @@ def early(argv, name):
     return seen[name].value
 
 
-def parser(methods, part, of_run=False):
+def parser(methods, *parts, described=lambda argv, methods: (None, {})):
     """How a command with a method parses its flags, for ``runtime.run``.
 
     Args:
       methods: a package's ``METHODS``.
-      part: "training" or "completing": which of their settings are flags.
-      of_run: ``--run_dir`` names a run, and that its method.
+      *parts: attributes of ``common.methods.Method``: which of the method's settings are flags.
+      described: from the command line and ``methods`` to (the method's name or None, {flag:
+        default}): what a run or a model says of itself.
 
     Returns:
       A function from the command line to what is left of it.
     """
 
     def parse(argv):
-        default = next(iter(methods))
         try:
-            chosen = early(argv, "method")
-            named = _method_of_run(early(argv, "run_dir"), methods, default) if of_run else default
+            named, stored = described(argv, methods)
+            told = early(argv, "method")
         except flags.Error:
-            chosen = named = default  # parsing everything shows what is wrong
-        if of_run and chosen and chosen != named:
-            raise InputError(f"--method={chosen}: the run's is {named}")
-        flags.DEFINE_enum("method", named, list(methods), "What is trained.")
-        chosen = methods.get(chosen or named)
+            named, stored, told = None, {}, None  # parsing everything shows what is wrong
+        default = named or next(iter(methods))
+        if named and told and told != named:
+            raise InputError(f"--method={told}: this is {named}'s")
+        flags.DEFINE_enum("method", default, list(methods), "The method.")
+        chosen = methods.get(told or default)
         if chosen:
-            define(getattr(chosen, part))
-        return _refusing_others(argv, methods, part, chosen)
+            for part in parts:
+                define(getattr(chosen, part))
+            obey(stored, chosen.completing)
+            if chosen.model and "model" in FLAGS:
+                FLAGS.set_default("model", chosen.model)
+        return _refusing_others(argv, methods, parts, chosen)
 
     return parse
 
 
-def _method_of_run(path, methods, default):
+def obey(stored, kind):
+    """Makes what a model was exported with the defaults of its method's own flags.
+
+    Args:
+      stored: {name: value}; what is no such flag is left alone.
+      kind: settings class.
+
+    Raises:
+      InputError: a value that the flag cannot have.
+    """
+    for name in {field.name for field in settings.own(kind)} & {*stored}:
+        try:
+            FLAGS.set_default(name, stored[name])
+        except (TypeError, ValueError, flags.Error) as error:
+            raise InputError(f"--model: its settings cannot be read ({error})") from error
+
+
+def of_run(argv, methods):
+    """The method of the run that ``--run_dir`` names, for ``parser``."""
     try:
-        name = RunDirectory(path or "").read_flags().get("method", default)
-    except InputError:
-        return default  # the command says what is wrong with it
-    if name not in methods:
-        raise InputError(f"--run_dir={path}: a run of {name}; here are {', '.join(methods)}")
-    return name
+        run = RunDirectory(early(argv, "run_dir") or "")
+        if not run.flags.is_file():
+            return None, {}  # the command says what is wrong with it
+        return common_methods.method_of_run(run, methods), {}
+    except InputError as error:
+        raise InputError(f"--run_dir={error}") from error
 
 
-def _refusing_others(argv, methods, part, chosen):
+def of_model(argv, methods):
+    """The method and the settings of the model that ``--model`` names, for ``parser``.
+
+    Without ``--model`` it is the method's own.
+    """
+    source = early(argv, "model")
+    if not source:
+        method = methods.get(early(argv, "method") or next(iter(methods)))
+        if not method:
+            return None, {}  # parsing everything shows what is wrong
+        source = method.model
+    model = common_methods.described(source, methods)
+    return model.method, model.stored
+
+
+def _refusing_others(argv, methods, parts, chosen):
     try:
         return runtime.parse_flags(argv)
     except flags.UnrecognizedFlagError as error:
@@ -118,7 +172,8 @@ def _refusing_others(argv, methods, part, chosen):
         owners = [
             method.name
             for method in methods.values()
-            if {wrong, error.flagname} & {f.name for f in settings.own(getattr(method, part))}
+            if {wrong, error.flagname}
+            & {field.name for part in parts for field in settings.own(getattr(method, part))}
         ]
         if owners and chosen:
             raise InputError(
@@ -128,11 +183,11 @@ def _refusing_others(argv, methods, part, chosen):
         return app.parse_flags_with_usage(argv)
 
 
-def chosen(methods, part):
-    """The method of ``--method`` and its settings.
+def chosen(methods, *parts):
+    """The method of ``--method`` and its settings, one after another.
 
     Raises:
       InputError: contradictory flags.
     """
     method = methods[FLAGS.method]
-    return method, read(getattr(method, part))
+    return method, *(read(getattr(method, part)) for part in parts)

@@ -15,6 +15,11 @@ def define():
         runtime.PRECISIONS,
         "Of the networks' products; auto: bfloat16 where the hardware multiplies it natively.",
     )
+    define_seed()
+
+
+def define_seed():
+    """Defines ``--seed``."""
     flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**31 - 1)
 
 

@@ -12,14 +12,7 @@ from flags import masks as mask_flags
 FLAGS = flags.FLAGS
 
 # The modules whose flags make up a run's flags.txt.
-GROUPS = (
-    "flags.data",
-    "flags.runtime",
-    "flags.masks",
-    "flags.training",
-    "flags.methods",
-    "flags.wgan",
-)
+GROUPS = ("flags.data", "flags.runtime", "flags.masks", "flags.training", "flags.methods")
 
 # May change between two starts of one run: they do not change what is trained.
 FREE = (

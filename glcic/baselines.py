@@ -295,9 +295,9 @@ def plan(settings):
     return [Row("training", settings.baseline_steps, settings.batch_size, name=name)]
 
 
-def exported(restored, completing, storage):
+def exported(restored, completing, storage, jit_compile):
     """The encoder-decoder as a fast graph, and what is told of it."""
-    del completing
+    del completing, jit_compile
     geometry = restored.settings.geometry
     folded = FoldedBaseline(restored.networks["completion"], geometry, storage)
     return folded, {"image_size": SIZE, "hole_size": geometry.hole, "overlap": geometry.overlap}

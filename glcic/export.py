@@ -17,6 +17,7 @@ from flags import training as training_flags
 from glcic import METHODS
 
 FLAGS = flags.FLAGS
+PARSER = method_flags.parser(METHODS, "completing", described=method_flags.of_run)
 
 
 def define_flags():
@@ -41,4 +42,4 @@ def main():
 
 if __name__ == "__main__":
     define_flags()
-    runtime.run(main, method_flags.parser(METHODS, "completing", of_run=True))
+    runtime.run(main, PARSER)

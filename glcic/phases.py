@@ -303,9 +303,9 @@ def plan(settings):
     return [row for row in rows if row.steps]
 
 
-def exported(restored, completing, storage):
+def exported(restored, completing, storage, jit_compile):
     """The completion network as a fast graph, and what is told of it."""
-    del completing
+    del completing, jit_compile
     name = restored.settings.architecture
     architecture = ARCHITECTURES[name]
     folded = inference.FoldedCompletion(restored.networks["completion"], storage)

@@ -18,6 +18,8 @@ from flags import runtime as runtime_flags
 from flags import training as training_flags
 from glcic import METHODS
 
+PARSER = method_flags.parser(METHODS, "training")
+
 
 def define_flags():
     """Defines the flags that all methods share."""
@@ -43,4 +45,4 @@ def main():
 
 if __name__ == "__main__":
     define_flags()
-    runtime.run(main, method_flags.parser(METHODS, "training"))
+    runtime.run(main, PARSER)

@@ -255,7 +255,7 @@ RECIPES = {
         "radford2016": {  # Section 4 and Figure 1
             "architecture": "dcgan",
             "objective": "gan",
-            "image_size": "64",
+            "image_size": 64,
             "width": 128,
             "latent": 100,
             "generator_norm": "batch",
@@ -274,7 +274,7 @@ RECIPES = {
         "arjovsky2017": {  # Algorithm 1, and the authors' code
             "architecture": "dcgan",
             "objective": "wgan",
-            "image_size": "64",
+            "image_size": 64,
             "width": 64,
             "latent": 100,
             "critic_norm": "batch",
@@ -292,7 +292,7 @@ RECIPES = {
         "gulrajani2017": PENALTY
         | {
             "architecture": "dcgan",
-            "image_size": "64",
+            "image_size": 64,
             "width": 64,
             "generator_norm": "batch",
             "critic_norm": "layer",
@@ -403,9 +403,7 @@ def print_resolved(command):
     """In a process of its own, since no process defines the flags of two commands."""
     module = importlib.import_module(command)
     module.define_flags()
-    parse, values = flags.FLAGS, {}
-    if hasattr(module, "METHODS"):
-        parse = methods.parser(module.METHODS, "training")
+    parse, values = getattr(module, "PARSER", flags.FLAGS), {}
     for recipe in RECIPES[command]:
         for flag in list(flags.FLAGS.flags_by_module_dict().get(methods.__name__, ())):
             delattr(flags.FLAGS, flag.name)  # of the last recipe's method

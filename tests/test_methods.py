@@ -1,12 +1,16 @@
 """A method's settings are its flags, in a command line as in a run's ``flags.txt``."""
 
 import dataclasses
+import json
 
 import pytest
 from absl import flags
 
 import glcic
+import wgan_inpaint
+from common import methods as common_methods
 from common import settings
+from common.errors import InputError
 from common.settings import setting
 from common.training.runs import RunDirectory
 from flags import methods
@@ -76,14 +80,61 @@ def test_a_misspelt_shared_flag_is_noticed():
         methods.define(wrong, shared_flags())
 
 
-@pytest.mark.parametrize("name", glcic.METHODS)
-def test_every_method_is_what_its_table_says(name):
-    method = glcic.METHODS[name]
+@pytest.mark.parametrize(
+    ("package", "name"), [(p, name) for p in (glcic, wgan_inpaint) for name in p.METHODS]
+)
+def test_every_method_is_what_its_table_says(package, name):
+    method = package.METHODS[name]
     assert method.name == name
-    assert method.training().size == 128
+    own = method.training()
+    assert own.size == (128 if package is glcic else 64)
     room = method.load()
     assert all(callable(getattr(room, part)) for part in ("networks", "build", "plan", "exported"))
-    assert sum(row.steps for row in room.plan(method.training())) >= 100_000
+    assert sum(row.steps for row in room.plan(own)) >= 100_000
+    assert {row.batch_size for row in room.plan(own)} == {own.batch_size}
+
+
+def test_an_integer_may_be_one_of_a_few():
+    kind = dataclasses.make_dataclass(
+        "Sizes", [("size", int, setting(64, "Side.", choices=(32, 64)))], frozen=True
+    )
+    values = flags.FlagValues()
+    methods.define(kind, values)
+    values(["command", "--size=32"])
+    assert methods.read(kind, values) == kind(32) == settings.parse(kind, {"size": "32"})
+    assert values["size"].serialize() == "--size=32"
+    with pytest.raises(flags.IllegalFlagValueError, match=r"32\|64"):
+        values(["command", "--size=48"])
+    with pytest.raises(ValueError, match="size=48"):
+        settings.parse(kind, {"size": "48"})
+
+
+def write_model(folder, **described):
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    (folder / "assets.extra" / "inpainting.json").write_text(json.dumps(described))
+    return folder
+
+
+def test_a_model_says_which_method_it_is_of_and_what_it_was_exported_with(tmp_path):
+    table = wgan_inpaint.METHODS
+    now = write_model(tmp_path / "now", method="latent_search", completing={"iterations": 7})
+    before = write_model(tmp_path / "before", method="wgan_inpaint", search={"iterations": 7})
+    for folder in (now, before):
+        said = common_methods.described(folder, table)
+        assert (said.found, said.method, said.stored) == (
+            folder, "latent_search", {"iterations": 7}
+        )  # fmt: skip
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "flags.txt").write_text("--latent=6\n")  # of a time when runs did not say their method
+    said = common_methods.described(run, table)
+    assert isinstance(said.found, RunDirectory) and said.method == "latent_search"
+    with pytest.raises(InputError, match="'latent_search', not of glcic or"):
+        common_methods.described(now, glcic.METHODS)
+    broken = write_model(tmp_path / "broken", method="latent_search", completing=[1])
+    with pytest.raises(InputError, match="no JSON object"):
+        common_methods.described(broken, table)
 
 
 def test_a_flag_is_known_before_the_others(tmp_path):

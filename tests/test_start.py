@@ -52,7 +52,7 @@ CALLS = (
     ("wgan_inpaint.complete", ("--input={}/nowhere.png",), "nowhere.png"),
     ("wgan_inpaint.complete", ("--mask={}/nomask",), "nomask"),
     ("wgan_inpaint.complete", ("--model={}/nomodel",), "nomodel"),
-    ("wgan_inpaint.complete", ("--model=shipped:glcic",), "latent search"),
+    ("wgan_inpaint.complete", ("--model=shipped:glcic",), "not of latent_search"),
     ("wgan_inpaint.complete", ("--output={}/text.txt",), "text.txt"),
     ("wgan_inpaint.export", ("--run_dir={}/norun",), "norun"),
     ("wgan_inpaint.export", ("--run_dir={}/other_run", "--window=4"), "--window"),

@@ -1,5 +1,19 @@
 """Completion by latent search: a WGAN's generator, and the z that fits the known pixels."""
 
 import common  # noqa: F401  before anything imports TensorFlow, whose environment it sets
+from common.methods import Method, table
+from wgan_inpaint import settings
+from wgan_inpaint.search import settings as search_settings
 
 SHIPPED = "faces"  # what `shipped:wgan_inpaint` stands for
+METHODS = table(
+    Method(
+        "latent_search",
+        "wgan_inpaint.adversarial",
+        training=settings.Adversarial,
+        completing=search_settings.Settings,
+        writing=search_settings.Writing,
+        model="shipped:wgan_inpaint",
+        formerly=("wgan_inpaint",),
+    ),
+)

@@ -14,16 +14,17 @@ import dataclasses
 import math
 
 import tensorflow as tf
+from absl import logging
 
 from common import figures
 from common.pictures import images as image_files
 from common.pictures import masks
-from common.training import layers, losses
+from common.training import loop, losses
 from common.training.runs import Row
 from common.training.trainer import Trainer
-from wgan_inpaint import networks
+from wgan_inpaint import inference, loading
+from wgan_inpaint.networks import calibrate, critic, encoder, generator, random_latents, uniform
 from wgan_inpaint.search import latent_search
-from wgan_inpaint.settings import OBJECTIVES  # noqa: F401
 from wgan_inpaint.studies import history
 
 SAMPLES = 64  # pictures of a sample grid
@@ -34,7 +35,7 @@ class Objective:
     """What is minimized, and who is trained how often.
 
     Attributes:
-      name: one of ``OBJECTIVES``.
+      name: one of ``settings.OBJECTIVES``.
       clip: the critic's weights stay in [-clip, clip] (``wgan``; [2]: 0.01).
       penalty: lambda of the gradient penalty (``wgan_gp``; [3]: 10).
       critic_steps: critic updates for each of the generator's ([2], [3]: 5).
@@ -70,24 +71,6 @@ class Objective:
         return int(tf.reduce_sum(updates)) if generator_steps else 0
 
 
-def build_networks(architecture, dtype="float32"):
-    """{name: network} of what is trained; "average" is frozen and begins as the generator.
-
-    Args:
-      architecture: a ``networks.Architecture``.
-      dtype: Keras dtype policy.
-    """
-    built = {
-        "generator": networks.generator(architecture, dtype),
-        "average": networks.generator(architecture, dtype),
-        "critic": networks.critic(architecture, dtype),
-        "encoder": networks.encoder(architecture, dtype=dtype),
-    }
-    built["average"].set_weights(built["generator"].get_weights())
-    built["average"].trainable = False
-    return built
-
-
 class AdversarialTrainer(Trainer):
     """Generator, critic and encoder with one step for each phase.
 
@@ -115,7 +98,7 @@ class AdversarialTrainer(Trainer):
         """Makes a trainer.
 
         Args:
-          networks: of ``build_networks``.
+          networks: of ``networks``.
           optimizers: for "generator", "critic" and "encoder".
           objective: an ``Objective``.
           mask_spec: ``common.pictures.masks.MaskSpec`` of the encoder's holes.
@@ -158,7 +141,7 @@ class AdversarialTrainer(Trainer):
         return values
 
     def _latents(self, count, purpose):
-        return networks.random_latents(count, self.latent, self.random(purpose))
+        return random_latents(count, self.latent, self.random(purpose))
 
     def _critic_step(self, images):
         count = tf.shape(images)[0]
@@ -175,7 +158,7 @@ class AdversarialTrainer(Trainer):
                 values["wasserstein"] = -loss
                 generator_loss = losses.wasserstein_generator(fake)
             if self.objective.name == "wgan_gp":
-                epsilon = networks.uniform([count, 1, 1, 1], self.random("epsilon"))
+                epsilon = uniform([count, 1, 1, 1], self.random("epsilon"))
                 values["penalty"] = losses.gradient_penalty(
                     lambda x: self.critic(x, training=True), images, fakes, epsilon
                 )
@@ -234,34 +217,11 @@ class AdversarialTrainer(Trainer):
 
     def write_pictures(self, path):
         """Writes a grid of pictures of fixed z."""
-        z = networks.random_latents(SAMPLES, self.latent, [self.seed, -1])
+        z = random_latents(SAMPLES, self.latent, [self.seed, -1])
         pictures = self.average(z, training=False).numpy()
         side = math.isqrt(SAMPLES)
         rows = [list(pictures[n : n + side]) for n in range(0, SAMPLES, side)]
         image_files.write_image(path, figures.compose_grid(rows))
-
-
-def calibrate(generator, batches=100):
-    """Sets BatchNorm's moving statistics to those of a generator's own pictures.
-
-    Those of an average of weights are not the average of theirs. The result depends on the other
-    weights alone.
-
-    Args:
-      generator: a Keras model from z.
-      batches: of 128 z each; BatchNorm remembers about the last ten.
-    """
-    norms = [layer for layer in generator.layers if isinstance(layer, layers.BatchNorm)]
-    if not norms:
-        return
-    for norm in norms:
-        norm.moving_mean.assign(tf.zeros_like(norm.moving_mean))
-        norm.moving_variance.assign(tf.ones_like(norm.moving_variance))
-    frozen, generator.trainable = not generator.trainable, True
-    for n in range(batches):
-        z = networks.random_latents(128, generator.input_shape[-1], [0, n])
-        generator(z, training=True)
-    generator.trainable = not frozen
 
 
 def _weighted_mean(values, weights):
@@ -272,16 +232,81 @@ def _weighted_mean(values, weights):
     return tf.reduce_mean(shares)
 
 
-def plan(steps, encoder_steps, batch_size):
-    """The two phases as rows of a run; a phase of no steps is left out.
+# The room of the method "latent_search": see ``common.methods``. ``settings`` are
+# ``settings.Adversarial``, ``completing`` ``search.settings.Settings``.
 
-    Args:
-      steps: of the critic.
-      encoder_steps: of the encoder.
-      batch_size: images in a step.
 
-    Returns:
-      List of ``common.training.runs.Row``.
-    """
-    rows = [Row("adversarial", steps, batch_size), Row("encoder", encoder_steps, batch_size)]
+def networks(settings, policy="float32"):
+    """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator."""
+    chosen = settings.networks
+    built = {
+        "generator": generator(chosen, policy),
+        "average": generator(chosen, policy),
+        "critic": critic(chosen, policy),
+        "encoder": encoder(chosen, dtype=policy),
+    }
+    built["average"].set_weights(built["generator"].get_weights())
+    built["average"].trainable = False
+    return built
+
+
+def objective(settings):
+    """The ``Objective``."""
+    return Objective(
+        name=settings.objective,
+        clip=settings.clip,
+        penalty=settings.penalty,
+        critic_steps=settings.critic_steps,
+        warmup_critic_steps=settings.warmup_critic_steps,
+        warmup_generator_steps=settings.warmup_generator_steps,
+        refresh_every=settings.refresh_every,
+    )
+
+
+def build(settings, holes, policy):
+    """An ``AdversarialTrainer``."""
+    batch_norm = settings.architecture == "dcgan" and settings.critic_norm == "batch"
+    if settings.objective == "wgan_gp" and batch_norm:
+        logging.warning(
+            "--objective=wgan_gp penalizes each image's own gradient, which --critic_norm=batch "
+            "mixes with the others'; the paper takes --critic_norm=layer"
+        )
+    decay, betas = settings.decay == "cosine", (settings.beta_1, settings.beta_2)
+    critic_steps = objective(settings).total_steps(settings.generator_steps)
+    adversarial = {
+        "generator": (settings.learning_rate, settings.generator_steps),
+        "critic": (settings.discriminator_learning_rate or settings.learning_rate, critic_steps),
+    }
+    optimizers = {
+        name: loop.optimizer(settings.optimizer, rate, *betas, decay * steps)
+        for name, (rate, steps) in adversarial.items()
+    }
+    optimizers["encoder"] = loop.optimizer(
+        "adam", settings.encoder_learning_rate, decay_steps=settings.encoder_steps
+    )
+    return AdversarialTrainer(
+        networks(settings, policy),
+        optimizers,
+        objective(settings),
+        holes,
+        settings.averaging,
+        settings.encoder_context,
+        settings.seed,
+    )
+
+
+def plan(settings):
+    """The two phases as rows of a run, counted in updates of the critic and of the encoder."""
+    steps = objective(settings).total_steps(settings.generator_steps)
+    rows = [
+        Row("adversarial", steps, settings.batch_size),
+        Row("encoder", settings.encoder_steps, settings.batch_size),
+    ]
     return [row for row in rows if row.steps]
+
+
+def exported(restored, completing, storage, jit_compile):
+    """The whole search as one graph, and what is told of it."""
+    networks_ = loading.fold(restored, storage)
+    described = {**loading.describe(networks_), "completing": dataclasses.asdict(completing)}
+    return inference.Completion(networks_, completing, jit_compile), described

@@ -30,27 +30,29 @@ from common.completion import files as completion_files
 from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
+from flags import methods as method_flags
 from flags import runtime as runtime_flags
-from flags import search as search_flags
-from wgan_inpaint import sources
+from wgan_inpaint import METHODS
+from wgan_inpaint.search.settings import LOWRES
 
 FLAGS = flags.FLAGS
+PARSER = method_flags.parser(METHODS, "completing", "writing", described=method_flags.of_model)
 
 
 def define_flags():
-    """Defines this command's flags."""
-    completion_flags.define("shipped:wgan_inpaint", in_windows=False)
-    mask_flags.define("center", (search_flags.LOWRES,))
+    """Defines the flags that all methods share."""
+    completion_flags.define(in_windows=False)
+    completion_flags.define_samples()
+    mask_flags.define("center", (LOWRES,))
     runtime_flags.define()
-    search_flags.define()
-    search_flags.define_completion()
+    runtime_flags.define_xla()
 
 
 def main():
     """Completes every picture; returns 1 if one of them failed."""
-    search_flags.obey(sources.search_settings(FLAGS.model))
-    block, extras = search_flags.lowres(), search_flags.extras()
-    search_flags.settings(block=block, samples=extras.samples)  # refuses contradictions
+    _, settings, writing = method_flags.chosen(METHODS, "completing", "writing")
+    extras = writing.extras(settings.iterations)
+    settings = settings.for_samples(extras.samples)
     sample = completion_files.Picture(
         samples.NAME,
         # The generator's own size, as in the papers' figures; known when the picture is read.
@@ -58,7 +60,7 @@ def main():
         pathlib.PurePath(f"{samples.NAME}.png"),
     )
     pictures = completion_flags.pictures(sample)
-    masks = None if block else completion_flags.masks_of(pictures)
+    masks = None if writing.block else completion_flags.masks_of(pictures)
     outputs = completion_flags.outputs(pictures, masks.paths if masks else (), extras.endings())
 
     tf = runtime.import_tensorflow()
@@ -69,12 +71,13 @@ def main():
     bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
     search = latent_search.LatentSearch(
         networks_,
-        search_flags.settings(networks_, block, extras.samples),
+        settings,
         tf.bfloat16 if bfloat16 else tf.float32,
         runtime.choose_xla(FLAGS.xla),
+        writing.block,
     )
-    if block:
-        views = completing.low_resolutions(search.size, block)
+    if writing.block:
+        views = completing.low_resolutions(search.size, writing.block)
     else:
         views = completing.holes(masks, search.size, FLAGS.blend)
     done = completing.complete_files(pictures, views, outputs, search, extras, FLAGS.batch_size)
@@ -88,4 +91,4 @@ def main():
 
 if __name__ == "__main__":
     define_flags()
-    runtime.run(main)
+    runtime.run(main, PARSER)

@@ -1,9 +1,9 @@
-"""Exports a training run as one SavedModel with the whole search inside its graph.
+"""Exports a training run as one SavedModel: of latent search, with the whole search in its graph.
 
     python -m wgan_inpaint.export --run_dir=RUN --output=FOLDER --iterations=300
 
 The signatures are those of ``common.serving.export``: pictures of any size, completed on the crop
-around their hole. The flags of the search become constants of the graph.
+around their hole. The flags of the method become constants of the graph.
 """
 
 from absl import flags
@@ -12,39 +12,38 @@ from common import runtime
 from common.pictures.images import require_folder
 from common.training.runs import RunDirectory
 from flags import export as export_flags
+from flags import methods as method_flags
 from flags import runtime as runtime_flags
-from flags import search as search_flags
 from flags import training as training_flags
+from wgan_inpaint import METHODS
 
 FLAGS = flags.FLAGS
+PARSER = method_flags.parser(METHODS, "completing", described=method_flags.of_run)
 
 
 def define_flags():
-    """Defines this command's flags."""
+    """Defines the flags that all methods share."""
     export_flags.define()
+    runtime_flags.define_seed()
     runtime_flags.define_xla()
-    search_flags.define()
 
 
 def main():
     """Exports the latest checkpoint, or that of ``--step``."""
     training_flags.required("run_dir")
+    method, completing = method_flags.chosen(METHODS, "completing")
     run = RunDirectory(FLAGS.run_dir)
     path = FLAGS.output or run.saved_model
     run.read_flags()  # refuses what is no run
     require_folder(path)
-    search_flags.settings()  # and contradictory flags
 
-    tf = runtime.import_tensorflow()
-    from wgan_inpaint import exporting, loading, restoring
+    runtime.import_tensorflow()
+    from common.training import driver
 
-    restored = restoring.restore(run, FLAGS.step)
-    networks_ = loading.fold(restored, tf.as_dtype(FLAGS.storage))
-    settings = search_flags.settings(networks_)
     jit_compile = runtime.choose_xla(FLAGS.xla)
-    exporting.save(networks_, settings, path, jit_compile)
+    driver.export(method, run, path, completing, FLAGS.step, FLAGS.storage, jit_compile)
 
 
 if __name__ == "__main__":
     define_flags()
-    runtime.run(main)
+    runtime.run(main, PARSER)

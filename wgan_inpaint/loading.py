@@ -4,12 +4,17 @@ import dataclasses
 
 import tensorflow as tf
 
+from common import methods
 from common.completion import model_folders
 from common.errors import InputError, reason
-from common.training import folding
+from common.training import driver, folding
 from common.training.runs import RunDirectory
-from wgan_inpaint import networks, restoring, sources
+from wgan_inpaint import METHODS, networks
 from wgan_inpaint.search import latent_search
+
+METHOD = METHODS["latent_search"]
+# Of the encoder, in a checkpoint.
+_UPDATES = "encoder_optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"
 
 SCORES = ("score_mean", "score_std")  # of ``latent_search.Networks``, as the JSON file names them
 
@@ -27,30 +32,46 @@ def load_networks(source):
     Raises:
       InputError: nothing is there, or it is the model of another method.
     """
-    found = sources.find(source)
+    found = methods.described(source, {METHOD.name: METHOD}).found
     if isinstance(found, RunDirectory):
-        return fold(restoring.restore(found))
+        return fold(driver.restore(METHOD, found))
     return _from_saved_model(found)
+
+
+def trained(restored):
+    """The networks of a run as the search uses them.
+
+    Args:
+      restored: a ``common.training.driver.Restored``.
+
+    Returns:
+      {"generator", "critic", "encoder"}: Keras models; the generator is the averaged one with
+      statistics of its own, the encoder None if the checkpoint's has not been trained.
+    """
+    average, critic, encoder = (restored.networks[n] for n in ("average", "critic", "encoder"))
+    if restored.settings.averaging:
+        networks.calibrate(average)
+    updates = int(tf.train.load_variable(restored.checkpoint, _UPDATES))
+    return {"generator": average, "critic": critic, "encoder": encoder if updates else None}
 
 
 def fold(restored, storage=tf.float32):
     """The networks of a run, folded.
 
     Args:
-      restored: of ``restoring.restore``.
+      restored: a ``common.training.driver.Restored``.
       storage: type of the stored kernels, tf.float32 or tf.float16.
 
     Returns:
       ``latent_search.Networks``.
     """
     folded = {
-        name: getattr(restored, name) and folding.FoldedNetwork(getattr(restored, name), storage)
-        for name in ("generator", "critic", "encoder")
+        name: network and folding.FoldedNetwork(network, storage)
+        for name, network in trained(restored).items()
     }
+    own = restored.settings
     return latent_search.measure(
-        latent_search.Networks(
-            **folded, objective=restored.objective, architecture=restored.architecture
-        )
+        latent_search.Networks(**folded, objective=own.objective, architecture=own.networks)
     )
 
 
@@ -83,7 +104,6 @@ def _from_saved_model(folder):
 def describe(networks_):
     """The settings that ``load_networks`` needs to read a SavedModel, for its JSON file."""
     return {
-        "method": sources.METHOD,
         "architecture": dataclasses.asdict(networks_.architecture),
         "objective": networks_.objective,
         "encoder": networks_.encoder is not None,

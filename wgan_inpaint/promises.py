@@ -20,8 +20,8 @@ from common import runtime
 from common.errors import InputError
 from common.training.runs import RunDirectory
 from flags import data as data_flags
+from flags import studies as study_flags
 from flags import training as training_flags
-from flags import wgan as wgan_flags
 
 FLAGS = flags.FLAGS
 
@@ -39,7 +39,7 @@ def parse_runs(items):
 
 def define_flags():
     """Defines this command's flags."""
-    wgan_flags.define_promises()
+    study_flags.define_promises()
     data_flags.define()
 
 
@@ -54,11 +54,12 @@ def main():
 
     runtime.import_tensorflow()
     from common import figures
-    from wgan_inpaint import restoring
+    from common.training import driver
+    from wgan_inpaint import loading
     from wgan_inpaint.studies import compare_runs, history
 
-    restored = [restoring.restore(run) for _, run in runs]
-    sizes = {one.architecture.size for one in restored}
+    restored = [driver.restore(loading.METHOD, run) for _, run in runs]
+    sizes = {one.settings.size for one in restored}
     if len(sizes) > 1:
         raise InputError(f"--runs: pictures of {sorted(sizes)} pixels cannot be compared")
     count, reference = 2 * FLAGS.pairs, None
@@ -68,7 +69,9 @@ def main():
         print(f"real images: mean SSIM of pairs {reference:.3f}")
     panels = []
     for (name, run), one in zip(runs, restored, strict=True):
-        alike = compare_runs.similarity(compare_runs.generated(one.generator, count))
+        alike = compare_runs.similarity(
+            compare_runs.generated(loading.trained(one)["generator"], count)
+        )
         print(f"{name}: mean SSIM of pairs {alike:.3f}")
         panels.append(compare_runs.panel(name, run, alike, reference))
     figures.save_panels(FLAGS.output, panels, history.UPDATES)

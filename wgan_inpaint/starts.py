@@ -14,34 +14,32 @@ all of them by limited-memory BFGS, for ``--lbfgs_iterations``. Writes
 
 from absl import flags
 
-from common import compare, runtime
+from common import compare, methods, runtime
 from common.errors import InputError
 from common.evaluation import sources
 from flags import data as data_flags
 from flags import masks as mask_flags
+from flags import methods as method_flags
 from flags import runtime as runtime_flags
-from flags import search as search_flags
+from flags import studies as study_flags
 from flags import training as training_flags
-from flags import wgan as wgan_flags
-from wgan_inpaint import sources as model_sources
-from wgan_inpaint.search import settings as search_settings
+from wgan_inpaint import METHODS
+from wgan_inpaint.search.settings import PAPER, Settings
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Defines this command's flags."""
-    wgan_flags.define_starts()
+    study_flags.define_starts()
     data_flags.define()
     mask_flags.define("center")
     runtime_flags.define()
     runtime_flags.define_xla()
-    search_flags.define()
+    method_flags.define(Settings)
     FLAGS.set_default("split", "test")
-    # The papers', which are the measure here.
-    of_paper = search_settings.Settings()
-    for name in ("iterations", "learning_rate", "restarts"):
-        FLAGS.set_default(name, getattr(of_paper, name))
+    # The paper's, which are the measure here.
+    FLAGS.set_default("iterations", PAPER.iterations)
 
 
 def main():
@@ -51,8 +49,8 @@ def main():
         raise InputError(f"--init={FLAGS.init}: this command compares all of them; leave it out")
     if not FLAGS.iterations:
         raise InputError("--iterations=0: give at least 1")
-    settings = search_flags.settings()
-    model_sources.find(FLAGS.model)
+    settings = method_flags.read(Settings)
+    methods.described(FLAGS.model, METHODS)
     mask_flags.check()
     data_flags.check()
     pictures = sources.open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)

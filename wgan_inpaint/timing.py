@@ -10,6 +10,8 @@ numpy's. Training: a step of the packaged networks, with and without the generat
 [2] B. Amos. Image Completion with Deep Learning in TensorFlow. 2016.
 """
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -18,11 +20,14 @@ from common.pictures import masks
 from common.training import folding, loop
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.search.settings import PAPER
+from wgan_inpaint.settings import Adversarial
 
+TRAINED = Adversarial(width=48, critic_norm="none")  # what is packaged
 ARCHITECTURES = {
     # 178 GFLOP an iteration for 64 images.
     "classic": networks.Architecture(generator_channels=(512, 512, 256, 128)),
-    "packaged": networks.Architecture(width=48, critic_norm="none"),
+    "packaged": TRAINED.networks,
 }
 OPTIMIZERS = ("adam", "lbfgs")
 TRAINING_BATCH = 64
@@ -46,7 +51,7 @@ def search_seconds(precision, xla, name, batch, repeats, optimizer="adam"):
     folded = [folding.FoldedNetwork(network) for network in parts]
     search = latent_search.LatentSearch(
         latent_search.Networks(*folded, None, "wgan", architecture),
-        latent_search.Settings(optimizer=optimizer),
+        dataclasses.replace(PAPER, optimizer=optimizer),
         tf.as_dtype(precision),
         xla == "on",
     )
@@ -68,12 +73,12 @@ def classic_loop(architecture, precision="float32", jit_compile=False):
 
     Returns:
       A function of (images, masks, z [B, Z] numpy, iterations) to z after so many iterations of
-      Adam, and of the constants that ``latent_search.Settings`` has.
+      Adam, and of the constants that ``search.settings.PAPER`` has.
     """
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     generator = networks.generator(architecture, policy)
     critic = networks.critic(architecture, policy)
-    settings = latent_search.Settings()
+    settings = PAPER
 
     @tf.function(jit_compile=jit_compile)
     def loss_and_gradient(images, weights, z):
@@ -114,7 +119,7 @@ def step_seconds(precision, xla, critic_steps, repeats):
     """Median seconds of a training step whose generator follows every so-manyth time."""
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     trainer = adversarial.AdversarialTrainer(
-        adversarial.build_networks(ARCHITECTURES["packaged"], policy),
+        adversarial.networks(TRAINED, policy),
         {
             name: loop.optimizer("adam", 1e-4, beta_1=0.0, beta_2=0.9)
             for name in ("generator", "critic", "encoder")

@@ -56,7 +56,7 @@ def restore(method, run, step=0):
     return Restored(method, own, networks, checkpoint)
 
 
-def export(method, run, path, completing, step=0, storage="float32"):
+def export(method, run, path, completing, step=0, storage="float32", jit_compile=False):
     """Writes the SavedModel of a run, and says where.
 
     Args:
@@ -66,12 +66,15 @@ def export(method, run, path, completing, step=0, storage="float32"):
       completing: the method's settings of that name.
       step: of the checkpoint; 0 is the latest.
       storage: type of the stored weights, "float32" or "float16".
+      jit_compile: compile with XLA wherever the model is run, if the method's graph can ask for it.
 
     Raises:
       InputError: no such run or checkpoint, or one that does not fit.
     """
     restored = restore(method, run, step)
-    module, described = method.load().exported(restored, completing, tf.as_dtype(storage))
+    module, described = method.load().exported(
+        restored, completing, tf.as_dtype(storage), jit_compile
+    )
     serving.save(module, path, {"method": method.name, **described})
     print(f"SavedModel: {path}")
 

@@ -1,5 +1,6 @@
 """The networks play the papers' games, update by update, and a stopped game goes on unchanged."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -18,7 +19,7 @@ from common.training.runs import Row
 from common.training.trainer import describe
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.adversarial import Objective
-from wgan_inpaint.networks import Architecture
+from wgan_inpaint.settings import Adversarial
 
 SIDE = 16  # of the pictures: two layers of each kind
 HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
@@ -40,11 +41,11 @@ def make_trainer(objective=OBJECTIVES[0], averaging=0.0, optimizer=sgd, seed=5, 
     """A trainer of tiny networks with the same weights every time."""
     keras.utils.set_random_seed(1)
     norm = "layer" if objective.name == "wgan_gp" else "batch"
-    architecture = Architecture(
-        **{"size": SIDE, "width": 4, "latent": 6, "critic_norm": norm, **options}
+    settings = Adversarial(
+        **{"image_size": SIDE, "width": 4, "latent": 6, "critic_norm": norm, **options}
     )
     return adversarial.AdversarialTrainer(
-        adversarial.build_networks(architecture),
+        adversarial.networks(settings),
         {name: optimizer() for name in ("generator", "critic", "encoder")},
         objective,
         HOLES,
@@ -53,7 +54,7 @@ def make_trainer(objective=OBJECTIVES[0], averaging=0.0, optimizer=sgd, seed=5, 
     )
 
 
-few_batches = functools.partial(adversarial.calibrate, batches=40)
+few_batches = functools.partial(networks.calibrate, batches=40)
 
 
 def step(trainer, times=1, images=IMAGES):
@@ -376,10 +377,13 @@ def train(run_dir, objective, kill_at=()):
     killed = []
     while True:
         keras.utils.set_random_seed(1 + len(killed))  # other initial weights in every process
-        architecture = Architecture(size=SIDE, width=4, latent=6, critic_norm="none")
+        settings = Adversarial(
+            image_size=SIDE, width=4, latent=6, critic_norm="none", batch_size=4, critic_steps=2,
+            generator_steps=5, encoder_steps=4,
+        )  # fmt: skip
         names = {"generator": "adam", "critic": "rmsprop", "encoder": "adam"}
         trainer = adversarial.AdversarialTrainer(
-            adversarial.build_networks(architecture),
+            adversarial.networks(settings),
             {network: training.optimizer(name, 1e-3) for network, name in names.items()},
             objective,
             HOLES,
@@ -396,7 +400,7 @@ def train(run_dir, objective, kill_at=()):
 
         run = training.RunDirectory(run_dir)
         run.settle_flags("")
-        plan = adversarial.plan(objective.total_steps(5), 4, 4)
+        plan = adversarial.plan(settings)
         schedule = training.Schedule(log_every=1, save_every=3, sample_every=5)
         try:
             assert training.fit(trainer, plan, batches, run, schedule, sample)
@@ -439,7 +443,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"step 1: .* is not finite") as error:
         training.fit(
             trainer,
-            adversarial.plan(3, 0, 4),
+            [Row("adversarial", 3, 4)],
             batches,
             run,
             training.Schedule(),
@@ -450,8 +454,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(tmp_path):
 
 
 def test_the_plan_is_the_two_phases():
-    assert adversarial.plan(10, 3, 8) == [Row("adversarial", 10, 8), Row("encoder", 3, 8)]
-    assert adversarial.plan(10, 0, 8) == [Row("adversarial", 10, 8)]
+    settings = Adversarial(batch_size=8, generator_steps=2, critic_steps=5, encoder_steps=3)
+    both = [Row("adversarial", 10, 8), Row("encoder", 3, 8)]
+    assert adversarial.plan(settings) == both
+    assert adversarial.plan(dataclasses.replace(settings, encoder_steps=0)) == both[:1]
     with pytest.raises(ValueError, match="warmup"):
         make_trainer().begin(Row("warmup", 1, 8))
 

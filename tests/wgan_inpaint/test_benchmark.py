@@ -6,14 +6,17 @@ import pytest
 from common.training import folding
 from wgan_inpaint import networks, timing
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.search.settings import PAPER
+from wgan_inpaint.settings import Adversarial
 
 SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 4))
 
 
 @pytest.fixture
 def small(monkeypatch):
+    monkeypatch.setattr(timing, "TRAINED", Adversarial(width=4))
     monkeypatch.setattr(
-        timing, "ARCHITECTURES", {"classic": SMALL, "packaged": networks.Architecture(width=4)}
+        timing, "ARCHITECTURES", {"classic": SMALL, "packaged": timing.TRAINED.networks}
     )
     monkeypatch.setattr(timing, "TRAINING_BATCH", 4)
 
@@ -36,9 +39,7 @@ def test_the_classic_loop_finds_what_the_compiled_search_finds(monkeypatch):
     loop = timing.classic_loop(SMALL)
     images, holes = timing.scene(SMALL, 2)
     folded = [folding.FoldedNetwork(network) for network in built]
-    search = latent_search.LatentSearch(
-        latent_search.Networks(*folded, None, "wgan", SMALL), latent_search.Settings()
-    )
+    search = latent_search.LatentSearch(latent_search.Networks(*folded, None, "wgan", SMALL), PAPER)
     start = search.start(images, holes)
     state, _ = search.advance(images, holes, start, 10)
     z = loop(images, holes, start.z.numpy(), 10)

@@ -14,8 +14,10 @@ from common.evaluation.metrics import psnr
 from common.pictures.images import read_image, resize, write_image
 from common.training import folding
 from tests import commands
-from wgan_inpaint import exporting, networks
+from tests.wgan_inpaint import models
+from wgan_inpaint import networks
 from wgan_inpaint.search import completing, latent_search
+from wgan_inpaint.search.settings import Settings
 
 SHIPPED = commands.ROOT / "wgan_inpaint" / "shipped" / "faces"
 ARCHITECTURE = networks.Architecture(size=32, width=4)
@@ -51,7 +53,7 @@ def tiny():
 def model(tiny, tmp_path_factory):
     """A SavedModel of the tiny networks, and one of another kind beside it."""
     root = tmp_path_factory.mktemp("models")
-    exporting.save(tiny, latent_search.Settings(iterations=1), root / "tiny")
+    models.save(tiny, Settings(init="random", iterations=1), root / "tiny")
     other = tf.Module()
     other.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32)])
     tf.saved_model.save(other, str(root / "other"), signatures={"serving_default": other.f})
@@ -84,7 +86,7 @@ def complete(tiny, folder, images, masks, extras=None, batch_size=0, method="non
     pictures = completion_files.find_pictures(folder / "in")
     outputs = completion_files.plan_outputs(pictures, folder / "out", endings=extras.endings())
     chosen = {"iterations": 12, "init": "ranked", "candidates": 8, "learning_rate": 0.05}
-    search = traced_once(tiny, latent_search.Settings(**{**chosen, **settings}))
+    search = traced_once(tiny, Settings(**{**chosen, **settings}))
     views = completing.holes(lambda n, *_: masks[n], search.size, method)
     done = completing.complete_files(pictures, views, outputs, search, extras, batch_size)
     assert done == len(images)
@@ -145,7 +147,7 @@ def test_a_long_search_ends_the_same_to_the_bit_in_any_company_and_place(tiny):
     """300 iterations, which would make grey levels of the rounding of a batch of another size."""
     images = np.stack([picture(n, 32, 32) for n in range(20)])
     masks = np.stack([hole(32, 32, left=n % 15) for n in range(20)])
-    settings = latent_search.Settings(iterations=300, learning_rate=0.05)
+    settings = Settings(init="random", iterations=300, learning_rate=0.05)
     search = traced_once(tiny, settings)
 
     def found(*chosen):
@@ -166,7 +168,7 @@ def test_a_long_search_ends_the_same_to_the_bit_in_any_company_and_place(tiny):
 def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
     images = np.stack([picture(n, 32, 32) for n in range(2)])
     masks = np.stack([hole(32, 32)] * 2)
-    settings = latent_search.Settings(iterations=21, restarts=6, init="random")
+    settings = Settings(iterations=21, restarts=6, init="random")
     search = latent_search.LatentSearch(tiny, settings)
     extras = completing.Extras(samples=3, snapshots=(0, 4, 21))
     state = search.start(images, masks)
@@ -193,7 +195,7 @@ def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
 def test_what_is_written_of_a_picture_is_the_loss_of_that_picture(tiny, optimizer):
     images = np.stack([picture(n, 32, 32) for n in range(3)])
     masks = np.stack([hole(32, 32)] * 3)
-    settings = latent_search.Settings(iterations=10, restarts=4, optimizer=optimizer, context="l1")
+    settings = Settings(init="random", iterations=10, restarts=4, optimizer=optimizer, context="l1")
     search = traced_once(tiny, settings)
     extras = completing.Extras(samples=2, snapshots=(0, 10))
     for image, mask, found in zip(
@@ -212,7 +214,7 @@ def test_a_search_that_overflows_is_reported_and_writes_nothing(tiny, tmp_path, 
     pictures = completion_files.find_pictures(tmp_path / "a.png")
     outputs = completion_files.plan_outputs(pictures, tmp_path / "out", endings=("_loss.csv",))
     # The networks themselves may hide it: a fused ReLU makes 0 of what is not a number.
-    settings = latent_search.Settings(iterations=3, prior_weight=np.inf)
+    settings = Settings(init="random", iterations=3, prior_weight=np.inf)
     search = latent_search.LatentSearch(tiny, settings)
     views = completing.holes(lambda *_: hole(48, 40), 32, "none")
     assert completing.complete_files(pictures, views, outputs, search, completing.Extras()) == 0
@@ -282,7 +284,7 @@ def test_low_resolution_comes_back_at_the_generators_size(model, tiny, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--model={}/../other"], "latent search"),
+        (["--model={}/../other"], "not of latent_search"),
         (["--samples=300", "--restarts=4", "--init=ranked"], "--samples=300: with 4 restarts each"),
         (["--animation=gif"], "--animation=gif: of what?"),
         (["--mask_kind=lowres", "--init=encoder"], "--init=encoder: no encoder of low"),
@@ -302,8 +304,8 @@ def test_mistakes_end_in_one_line(model, tmp_path, arguments, reason):
 
 
 def test_the_models_own_search_is_obeyed_unless_a_flag_says_otherwise(tiny, tmp_path):
-    settings = latent_search.Settings(iterations=3, prior_weight=0.5, init="ranked", candidates=9)
-    exporting.save(tiny, settings, tmp_path / "model")
+    settings = Settings(iterations=3, prior_weight=0.5, init="ranked", candidates=9)
+    models.save(tiny, settings, tmp_path / "model")
     write_image(tmp_path / "a.png", picture(0))
     (tmp_path / "five.flags").write_text("--iterations=5\n")
     for name, arguments, count in (

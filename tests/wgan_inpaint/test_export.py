@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.completion import models, windows
+from common.completion import windows
+from common.completion.models import load_model
 from common.errors import InputError
 from common.evaluation import comparison
 from common.pictures import cropping
 from common.training import folding
 from common.training import loop as training
-from wgan_inpaint import adversarial, exporting, loading, networks
+from tests.wgan_inpaint import models
+from wgan_inpaint import inference, loading, networks
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.search.settings import Settings
 
-SETTINGS = latent_search.Settings(iterations=8, init="encoder", restarts=2, candidates=16)
+SETTINGS = Settings(iterations=8, init="encoder", restarts=2, candidates=16)
 
 
 def tiny_networks(encoder=True):
@@ -56,16 +59,12 @@ def scene(batch, height, width):
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model"
     architecture = networks.Architecture(size=32, width=4, latent=10)
-    restored = dataclasses.make_dataclass(
-        "Restored", ["architecture", "objective", "generator", "critic", "encoder"]
-    )(
-        architecture,
-        "wgan_gp",
-        networks.generator(architecture),
-        networks.critic(architecture),
-        networks.encoder(architecture),
-    )
-    exporting.save(loading.fold(restored), SETTINGS, path)
+    folded = {
+        name: folding.FoldedNetwork(getattr(networks, name)(architecture))
+        for name in ("generator", "critic", "encoder")
+    }
+    untrained = latent_search.Networks(**folded, objective="wgan_gp", architecture=architecture)
+    models.save(latent_search.measure(untrained), SETTINGS, path)
     return path
 
 
@@ -124,7 +123,7 @@ def test_the_search_compiles_with_xla_inside_the_export():
     smooth = dataclasses.replace(SETTINGS, optimizer="momentum", context="l2", learning_rate=1e-4)
     nets = tiny_networks()
     both = [
-        exporting.Completion(nets, smooth, jit_compile).complete(images, holes).numpy()
+        inference.Completion(nets, smooth, jit_compile).complete(images, holes).numpy()
         for jit_compile in (False, True)
     ]
     np.testing.assert_allclose(*both, atol=1e-3)
@@ -133,8 +132,8 @@ def test_the_search_compiles_with_xla_inside_the_export():
 def test_compare_runs_it_like_any_other_model(saved):
     images, holes = scene(3, 40, 40)
     method = comparison.open_method("search", str(saved)).load()
-    model = models.load_model(str(saved), "float32")
-    assert model.settings["method"] == "wgan_inpaint" and model.settings["whole"]
+    model = load_model(str(saved), "float32")
+    assert model.settings["method"] == "latent_search" and model.settings["whole"]
     completed = method(images, holes)
     expected = model.complete(images, holes)
     np.testing.assert_array_equal(completed, expected)
@@ -143,7 +142,7 @@ def test_compare_runs_it_like_any_other_model(saved):
 def test_a_large_picture_is_given_whole(saved):
     """No window of the Completer cuts what the model itself is to crop."""
     images, holes = scene(1, 600, 700)
-    completer = windows.Completer(models.load_model(str(saved), "float32"))
+    completer = windows.Completer(load_model(str(saved), "float32"))
     completed = completer(images[0], holes[0])
     expected = completer.model.complete(images, holes)[0]
     np.testing.assert_array_equal(completed, expected)
@@ -158,7 +157,7 @@ def test_networks_survive_the_export(saved):
         pairs = zip(getattr(again, name).arrays, getattr(stored, name).arrays, strict=True)
         assert all((a.numpy() == b.numpy()).all() for a, b in pairs)
     settings = json.loads((saved / "assets.extra" / "inpainting.json").read_text())
-    assert settings["search"] == dataclasses.asdict(SETTINGS)
+    assert settings["completing"] == dataclasses.asdict(SETTINGS)
     assert (again.score_mean, again.score_std) == (settings["score_mean"], settings["score_std"])
     assert again.score_std not in (0, 1)
 
@@ -180,7 +179,7 @@ def test_the_averaged_generator_gets_the_statistics_of_its_pictures():
     found = []
     for wrong in (7.0, -3.0):
         norm.moving_mean.assign(wrong * tf.ones_like(norm.moving_mean))
-        adversarial.calibrate(generator)
+        networks.calibrate(generator)
         found.append([w.copy() for w in generator.get_weights()])
     for first, second in zip(*found, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)

@@ -11,13 +11,17 @@ from common import figures
 from common.errors import InputError
 from common.pictures import images as image_files
 from common.pictures.masks import MaskSpec
+from common.training import driver
 from common.training import loop as training
 from common.training.loop import RunDirectory, Schedule
-from wgan_inpaint import adversarial, networks, promises, restoring
-from wgan_inpaint.networks import Architecture
+from wgan_inpaint import adversarial, loading, networks, promises
+from wgan_inpaint.settings import Adversarial
 from wgan_inpaint.studies import compare_runs, history
 
-ARCHITECTURE = Architecture(size=32, width=4, latent=6, critic_norm="none")
+SETTINGS = Adversarial(
+    image_size=32, width=4, latent=6, critic_norm="none", batch_size=4, critic_steps=2,
+    generator_steps=6, encoder_steps=2,
+)  # fmt: skip
 FLAGS = (
     "--architecture=dcgan\n--image_size=32\n--width=4\n--latent=6\n--generator_norm=batch\n"
     "--critic_norm=none\n--averaging={}\n--objective={}\n"
@@ -35,7 +39,7 @@ def train(folder, name="wgan_gp", averaging=0.0):
     objective = adversarial.Objective(name, critic_steps=2)
     holes = MaskSpec(kinds=("center",))
     trainer = adversarial.AdversarialTrainer(
-        adversarial.build_networks(ARCHITECTURE),
+        adversarial.networks(SETTINGS),
         {
             network: training.optimizer("adam", 1e-3)
             for network in ("generator", "critic", "encoder")
@@ -46,7 +50,7 @@ def train(folder, name="wgan_gp", averaging=0.0):
     )
     run = RunDirectory(folder)
     run.settle_flags(FLAGS.format(averaging, name))
-    plan = adversarial.plan(12, 2, 4)
+    plan = adversarial.plan(SETTINGS)
     schedule = Schedule(log_every=2, save_every=4, sample_every=4, keep_checkpoints=9)
     assert training.fit(trainer, plan, noise, run, schedule, trainer.sampler(None, run))
     return run, trainer
@@ -64,29 +68,31 @@ def trained_gan(tmp_path_factory):
 
 def test_what_was_trained_is_restored(trained):
     run, trainer = trained
-    restored = restoring.restore(run)
-    assert (restored.architecture, restored.objective) == (ARCHITECTURE, "wgan_gp")
-    for network, original in (
-        (restored.generator, trainer.generator),  # no averaging
-        (restored.critic, trainer.critic),
-        (restored.encoder, trainer.encoder),
-    ):
+    restored = driver.restore(loading.METHOD, run)
+    assert (restored.settings.networks, restored.settings.objective) == (
+        SETTINGS.networks, "wgan_gp"
+    )  # fmt: skip
+    for name, network in loading.trained(restored).items():
+        original = trainer.networks[name]  # the generator is not averaged
         for a, b in zip(network.get_weights(), original.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_an_encoder_that_has_not_been_trained_is_none(trained):
     run, trainer = trained
-    early = restoring.restore(run, 4)
-    assert early.encoder is None
-    assert not np.array_equal(early.critic.get_weights()[0], trainer.critic.get_weights()[0])
+    early = loading.trained(driver.restore(loading.METHOD, run, 4))
+    assert early["encoder"] is None
+    assert not np.array_equal(early["critic"].get_weights()[0], trainer.critic.get_weights()[0])
 
 
 def test_only_an_average_gets_statistics_of_its_own(trained, tmp_path):
     run = RunDirectory(tmp_path)
     run.flags.write_text(FLAGS.format(0.5, "wgan_gp"))
     run.checkpoints.symlink_to(trained[0].checkpoints)
-    averaged, plain = (restoring.restore(r, 8).generator for r in (run, trained[0]))
+    averaged, plain = (
+        loading.trained(driver.restore(loading.METHOD, r, 8))["generator"]
+        for r in (run, trained[0])
+    )
     for a, b in zip(averaged.weights, plain.weights, strict=True):
         assert np.array_equal(a, b) == ("moving" not in a.path)
 
@@ -105,16 +111,16 @@ def test_a_run_that_does_not_fit_is_refused_in_one_line(trained, tmp_path, old, 
     run = RunDirectory(tmp_path)
     run.flags.write_text(FLAGS.format(0.0, "wgan_gp").replace(old, new))
     run.checkpoints.symlink_to(trained[0].checkpoints)
-    with pytest.raises(InputError, match="latent search") as error:
-        restoring.restore(run)
+    with pytest.raises(InputError, match="latent_search") as error:
+        driver.restore(loading.METHOD, run)
     assert "\n" not in str(error.value)
 
 
 def test_there_is_no_run_and_no_such_step(trained, tmp_path):
     with pytest.raises(InputError, match="flags.txt"):
-        restoring.restore(RunDirectory(tmp_path))
+        driver.restore(loading.METHOD, RunDirectory(tmp_path))
     with pytest.raises(InputError, match="step 5"):
-        restoring.restore(trained[0], 5)
+        driver.restore(loading.METHOD, trained[0], 5)
 
 
 def test_the_history_is_the_logs_estimate_and_the_samples_at_the_time(trained, trained_gan):

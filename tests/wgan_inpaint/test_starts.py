@@ -11,6 +11,7 @@ from common.pictures import masks
 from common.training import folding
 from wgan_inpaint import networks
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.search.settings import Settings
 from wgan_inpaint.studies import compare_starts
 
 ARCHITECTURE = networks.Architecture(size=32, width=4, latent=6)
@@ -36,7 +37,7 @@ def batches(parts):
 
 
 def test_losses_are_those_after_each_iteration_of_the_best_restart(parts):
-    settings = latent_search.Settings(iterations=7, restarts=2, learning_rate=0.05)
+    settings = Settings(init="random", iterations=7, restarts=2, learning_rate=0.05)
     search = latent_search.LatentSearch(parts, settings)
     images, holes = batches(parts)[0]
     seen = []
@@ -58,7 +59,7 @@ def test_losses_are_those_after_each_iteration_of_the_best_restart(parts):
 
 
 def test_every_start_is_tried_on_every_image_and_ranked_begins_better_than_random(parts):
-    settings = latent_search.Settings(iterations=3, candidates=50)
+    settings = Settings(iterations=3, candidates=50)
     descents = compare_starts.descend_from_all(parts, settings, batches(parts))
     assert list(descents) == ["random", "ranked", "encoder"]
     assert {descent.losses.shape for descent in descents.values()} == {(4, 4)}

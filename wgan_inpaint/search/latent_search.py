@@ -31,23 +31,9 @@ import tensorflow as tf
 from common.errors import InputError
 from wgan_inpaint import networks
 from wgan_inpaint.search import draws, optimizers
-from wgan_inpaint.search.settings import (  # noqa: F401  the choices, too, are found here
-    CONTEXTS,
-    DECAYS,
-    FAST,
-    INITS,
-    OPTIMIZERS,
-    PRIORS,
-    Settings,
-)
 
 MEASURED = 1024  # pictures that a critic's scores are measured on
 _RANKED_AT_A_TIME = 256  # candidates; bounds memory
-
-
-def fast(networks_):
-    """``FAST`` for these ``Networks``: with a ranked start if there is no encoder."""
-    return FAST if networks_.encoder else dataclasses.replace(FAST, init="ranked")
 
 
 class State(NamedTuple):
@@ -111,7 +97,7 @@ def context_loss(pictures, images, weights, kind="weighted_l1"):
       pictures: G(z), [N, H, W, 3] in [0, 1].
       images: y, [N, H, W, 3] in [0, 1]; what it holds where the weights are 0 does not count.
       weights: [N, H, W, 1]: ``importance_weights``, or 1 where known.
-      kind: one of ``CONTEXTS``; "l2" is the sum of squares.
+      kind: one of ``settings.CONTEXTS``; "l2" is the sum of squares.
 
     Returns:
       float32 [N].
@@ -129,7 +115,7 @@ def prior_loss(scores, objective, mean=0.0, std=1.0):
 
     Args:
       scores: [N, 1], logits of D or f.
-      objective: what the critic was trained for, one of ``PRIORS``.
+      objective: what the critic was trained for, one of ``settings.PRIORS``.
       mean, std: of ``Networks``; of a GAN's D they do not count.
 
     Returns:
@@ -162,28 +148,32 @@ def _averages(images, block):
 class LatentSearch:
     """The search for the z of damaged images; see the module's docstring."""
 
-    def __init__(self, networks_, settings, dtype=tf.float32, jit_compile=False):
+    def __init__(self, networks_, settings, dtype=tf.float32, jit_compile=False, lowres=0):
         """Prepares the graphs.
 
         Args:
           networks_: a ``Networks``.
-          settings: a ``Settings``.
+          settings: a ``settings.Settings``.
           dtype: of the networks' products: tf.float32 or tf.bfloat16. Losses, z and the optimizer
             are float32.
           jit_compile: compile with XLA.
+          lowres: if not 0, what is known of an image is its average over blocks of so many pixels
+            ([2]: 8), and no pixel of its own: super-resolution. Masks are then ignored.
 
         Raises:
           InputError: settings that these networks cannot follow.
         """
+        settings = settings.settled(networks_.encoder is not None and not lowres)
         if settings.init == "encoder" and networks_.encoder is None:
             raise InputError("--init=encoder: the model has no encoder; train it with one")
-        if settings.lowres and networks_.size % settings.lowres:
+        if lowres and networks_.size % lowres:
             raise InputError(
-                f"--lowres={settings.lowres}: must divide the generator's {networks_.size} pixels"
+                f"--lowres={lowres}: must divide the generator's {networks_.size} pixels"
             )
-        if settings.lowres and settings.init == "encoder":
+        if lowres and settings.init == "encoder":
             raise InputError("--init=encoder: no encoder of low resolutions; take --init=ranked")
         self.networks, self.settings, self.dtype = networks_, settings, dtype
+        self.lowres = lowres
         self.size, self.latent = networks_.size, networks_.latent
         self._jit_compile = jit_compile
         picture = [None, self.size, self.size]
@@ -252,8 +242,8 @@ class LatentSearch:
         Returns:
           (y [B, H, W, 3], weights [B, H, W, 1]).
         """
-        if self.settings.lowres:
-            low = _averages(images, self.settings.lowres)
+        if self.lowres:
+            low = _averages(images, self.lowres)
             return low, tf.ones_like(low[..., :1])
         known = 1 - masks
         # Not even a NaN in the hole is to reach the loss.
@@ -266,8 +256,8 @@ class LatentSearch:
         return visible, tf.where(without, known, weights)
 
     def _context(self, pictures, images, weights):
-        if self.settings.lowres:
-            pictures = _averages(pictures, self.settings.lowres)
+        if self.lowres:
+            pictures = _averages(pictures, self.lowres)
         return context_loss(pictures, images, weights, self.settings.context)
 
     def losses(self, images, masks):
@@ -293,7 +283,7 @@ class LatentSearch:
     def _draw(self, images, masks, iteration, what, distribution, shape):
         """Random numbers of each image's own, a row for each restart: [N, *shape]."""
         target, weights = self.observe(images, masks)
-        known = weights if self.settings.lowres else 1 - masks
+        known = weights if self.lowres else 1 - masks
         seeds = draws.seeds(target, known, self.settings.seed)
         own = [self.settings.restarts, *shape]
         drawn = draws.draw(distribution, own, seeds, 3 * iteration + what)
@@ -406,7 +396,7 @@ class Networks:
 
     Attributes:
       generator, critic, encoder: ``folding.FoldedNetwork``; the encoder may be None.
-      objective: what the critic was trained for, one of ``PRIORS``.
+      objective: what the critic was trained for, one of ``settings.PRIORS``.
       architecture: ``networks.Architecture`` of all three.
       score_mean, score_std: of the critic's f over G's own pictures, see ``measure``.
     """

@@ -16,6 +16,7 @@ from absl import logging
 from common import figures, runtime
 from common.pictures import images as image_files
 from wgan_inpaint.search import latent_search
+from wgan_inpaint.search.settings import INITS
 
 CHUNK = 50  # iterations between two signs of progress
 TABLE = ("start", "iterations", "share", "loss at the start", "after", "loss", "seconds")
@@ -39,7 +40,7 @@ class Row(NamedTuple):
     """What became of one start.
 
     Attributes:
-      name: one of ``latent_search.INITS``, "lbfgs" behind it if that is the optimizer.
+      name: one of ``INITS``, "lbfgs" behind it if that is the optimizer.
       iterations: the first after which the mean loss is no more than the target; None if never.
       first: mean loss at the start.
       tried: iterations that were made.
@@ -100,7 +101,7 @@ def descend_from_all(
 
     Args:
       networks_: ``latent_search.Networks``; without an encoder there is no such start.
-      settings: ``latent_search.Settings``, whose ``init`` does not matter.
+      settings: a ``search.settings.Settings``, whose ``init`` does not matter.
       batches: list of (images [B, S, S, 3], masks [B, S, S, 1]).
       lbfgs_iterations: of a second search from every start, by limited-memory BFGS; 0: none.
       dtype: of the networks' products, tf.float32 or tf.bfloat16.
@@ -111,7 +112,7 @@ def descend_from_all(
     """
     if networks_.encoder is None:
         logging.warning("the model has no encoder, so there is no such start")
-    inits = [i for i in latent_search.INITS if i != "encoder" or networks_.encoder]
+    inits = [i for i in INITS if i != "encoder" or networks_.encoder]
     ways = {init: dataclasses.replace(settings, init=init) for init in inits}
     if lbfgs_iterations:
         options = {"optimizer": "lbfgs", "iterations": lbfgs_iterations}

@@ -17,7 +17,8 @@ from common.training import folding
 from wgan_inpaint import networks
 from wgan_inpaint.search import latent_search, lbfgs, optimizers
 from wgan_inpaint.search import settings as search_settings
-from wgan_inpaint.search.latent_search import LatentSearch, Settings
+from wgan_inpaint.search.latent_search import LatentSearch
+from wgan_inpaint.search.settings import PAPER, Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SMALL = networks.Architecture(size=32, width=4, latent=6)
@@ -57,8 +58,10 @@ def scene(batch=3):
 
 @functools.cache  # what is traced once serves every test
 def make(objective="wgan", dtype=tf.float32, jit_compile=False, **settings):
-    options = {"iterations": 5, "candidates": 20, **settings}
-    return LatentSearch(small_networks(objective), Settings(**options), dtype, jit_compile)
+    lowres = settings.pop("lowres", 0)
+    options = {"iterations": 5, "candidates": 20, "init": "random", **settings}
+    search = Settings(**options)
+    return LatentSearch(small_networks(objective), search, dtype, jit_compile, lowres)
 
 
 # ---- losses
@@ -118,19 +121,19 @@ def test_the_prior_of_a_critic_does_not_depend_on_its_scale():
     z = networks.random_latents(2000, SMALL.latent, [5, 5])
     images, holes = scene(1)
     one = [tf.repeat(x, 2000, axis=0) for x in (images, holes)]
-    _, prior, _ = LatentSearch(parts, Settings()).losses(*one)(z)
+    _, prior, _ = LatentSearch(parts, PAPER).losses(*one)(z)
     assert abs(np.mean(prior)) < 0.1 and abs(np.std(prior) - 1) < 0.1
     critic = types.SimpleNamespace(at=lambda dtype: lambda x: 50 * parts.critic.at(dtype)(x) + 700)
     other = latent_search.measure(dataclasses.replace(parts, critic=critic))
     assert other.score_std == pytest.approx(50 * parts.score_std, rel=1e-3)
-    _, scaled, _ = LatentSearch(other, Settings()).losses(*one)(z)
+    _, scaled, _ = LatentSearch(other, PAPER).losses(*one)(z)
     np.testing.assert_allclose(scaled, prior, atol=5e-3)
     gan = latent_search.measure(small_networks("gan"))
     assert (gan.score_mean, gan.score_std) == (0, 1)
 
 
 @pytest.mark.parametrize("objective", ["gan", "wgan"])
-@pytest.mark.parametrize("context", latent_search.CONTEXTS)
+@pytest.mark.parametrize("context", search_settings.CONTEXTS)
 def test_the_gradient_is_the_loss_functions_by_finite_differences(context, objective):
     search = make(objective, tf.float64, context=context, prior_weight=0.1)
     images, holes = (tf.cast(x, tf.float64) for x in scene())
@@ -167,7 +170,7 @@ def gradient_at(search, images, holes, z):
     return total.numpy(), tape.gradient(total, z).numpy()
 
 
-@pytest.mark.parametrize("decay", latent_search.DECAYS)
+@pytest.mark.parametrize("decay", search_settings.DECAYS)
 def test_adam_is_the_textbooks(decay):
     images, holes = scene()
     search = make(learning_rate=0.1, beta_1=0.8, beta_2=0.99, decay=decay)
@@ -234,7 +237,9 @@ def quadratic(beta=8.0, **settings):
     architecture = networks.Architecture(size=32, latent=8)
     search = LatentSearch(
         latent_search.Networks(*parts, None, "wgan", architecture),
-        Settings(optimizer="hmc", context="l2", clip=False, hmc_beta=beta, **settings),
+        Settings(
+            optimizer="hmc", context="l2", clip=False, hmc_beta=beta, init="random", **settings
+        ),
     )
     image = generate(tf.fill([1, 8], 0.2))
     return search, image, tf.zeros([1, 32, 32, 1])

@@ -1,12 +1,8 @@
 """Latent search as a SavedModel, with the whole search inside its graph."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from common.pictures import cropping
-from common.serving import export
-from wgan_inpaint import loading
 from wgan_inpaint.search import latent_search
 
 
@@ -18,7 +14,7 @@ class Completion(tf.Module):
 
         Args:
           networks_: ``latent_search.Networks``.
-          settings: ``latent_search.Settings``.
+          settings: ``wgan_inpaint.search.settings.Settings``.
           jit_compile: compile the search with XLA wherever the model is run.
         """
         super().__init__(name="wgan_inpaint")
@@ -43,17 +39,3 @@ class Completion(tf.Module):
         crops, crop_holes = cropping.cut(images, holes, squares, search.size)
         pictures = search.run(crops, crop_holes).pictures
         return cropping.put_back(pictures, squares, tf.shape(images)[1], tf.shape(images)[2])
-
-
-def save(networks_, settings, path, jit_compile=False):
-    """Writes the SavedModel.
-
-    Args:
-      networks_: ``latent_search.Networks``.
-      settings: ``latent_search.Settings``.
-      path: folder to write.
-      jit_compile: compile the search with XLA wherever the model is run.
-    """
-    described = {**loading.describe(networks_), "search": dataclasses.asdict(settings)}
-    export.save(Completion(networks_, settings, jit_compile), path, described)
-    print(f"SavedModel: {path}")
