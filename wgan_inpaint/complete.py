@@ -73,17 +73,8 @@ def main():
         tf.bfloat16 if bfloat16 else tf.float32,
         runtime.choose_xla(FLAGS.xla),
     )
-    if block:
-        views = completing.low_resolutions(search.size, block)
-    else:
-        views = completing.holes(masks, search.size, FLAGS.blend)
-    done = completing.complete_files(pictures, views, outputs, search, extras, FLAGS.batch_size)
-    if len(pictures) > 1:
-        print(f"{done} of {len(pictures)} completed: {FLAGS.output}")
-    elif done:
-        for path in filter(None, (outputs[0].image, outputs[0].figure, *outputs[0].more.values())):
-            print(path)
-    return int(done < len(pictures))
+    work = completing.Files(search, FLAGS.blend, extras, FLAGS.batch_size)
+    return completion_files.complete(pictures, masks, outputs, work)
 
 
 if __name__ == "__main__":
