@@ -8,6 +8,10 @@ module with these functions:
 * ``plan(settings) -> [common.training.runs.Row]``;
 * ``exported(restored, completing, storage, jit_compile) -> (tf.Module, dict)``: what
   ``common.serving.export`` takes, of ``common.training.driver.Restored`` networks.
+
+Where a package's command completes by its methods' own code and not by their SavedModels, also
+
+* ``completer(completing, writing, source, options)``: the work of ``common.completion.files``.
 """
 
 import dataclasses
@@ -34,7 +38,9 @@ class Method:
       training: class of the settings of its training, see ``common.settings``; it has a property
         ``size``, the side of the training images in pixels.
       completing: class of the settings that are stored with the exported model.
-      writing: class of the settings of what is written beside a completed picture.
+      writing: class of the settings of what is written beside a completed picture, with a property
+        ``needs_masks`` and a method ``endings(completing)``, for ``plan_outputs`` of
+        ``common.completion.files``.
       model: what the package's command completes with unless told otherwise.
       formerly: further names that exported models may have for it.
     """

@@ -101,3 +101,8 @@ def completer():
 
     model = models.load_model(FLAGS.model, FLAGS.precision)
     return windows.Completer(model, max_side=FLAGS.max_side)
+
+
+def options():
+    """The ``common.completion.files.Options`` that the flags describe."""
+    return completion_files.Options(FLAGS.blend, FLAGS.batch_size, FLAGS.precision, FLAGS.xla)

@@ -15,7 +15,7 @@ from absl import flags
 
 from common import runtime
 from common.completion import files as completion_files
-from common.completion import model_folders
+from common.completion import model_folders, windows
 from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
@@ -46,15 +46,8 @@ def main():
     model_folders.find_model(FLAGS.model)
 
     runtime.import_tensorflow()
-    done = completion_files.complete_files(
-        pictures, masks, outputs, completion_flags.completer(), FLAGS.blend
-    )
-    if len(pictures) > 1:
-        print(f"{done} of {len(pictures)} completed: {FLAGS.output}")
-    else:
-        for path in filter(None, (outputs[0].image, outputs[0].figure) if done else ()):
-            print(path)
-    return int(done < len(pictures))
+    work = windows.Files(completion_flags.completer(), FLAGS.blend)
+    return completion_files.complete(pictures, masks, outputs, work)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import math
 import tensorflow as tf
 from absl import logging
 
-from common import figures
+from common import figures, runtime
 from common.pictures import images as image_files
 from common.pictures import masks
 from common.training import loop, losses
@@ -24,6 +24,7 @@ from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint import inference, loading
 from wgan_inpaint.networks import calibrate, critic, encoder, generator, random_latents, uniform
+from wgan_inpaint.search import completing as completing_files
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.studies import history
 
@@ -310,3 +311,28 @@ def exported(restored, completing, storage, jit_compile):
     networks_ = loading.fold(restored, storage)
     described = {**loading.describe(networks_), "completing": dataclasses.asdict(completing)}
     return inference.Completion(networks_, completing, jit_compile), described
+
+
+def completer(completing, writing, source, options):
+    """The work of ``common.completion.files`` with a model.
+
+    Args:
+      completing: ``search.settings.Settings``, for a single completion.
+      writing: ``search.settings.Writing``.
+      source: of ``loading.load_networks``.
+      options: ``common.completion.files.Options``.
+
+    Raises:
+      InputError: no such model, or settings that it cannot follow.
+    """
+    networks_ = loading.load_networks(source)
+    bfloat16 = runtime.choose_precision(options.precision) == "mixed_bfloat16"
+    search = latent_search.LatentSearch(
+        networks_,
+        completing.for_samples(writing.samples),
+        tf.bfloat16 if bfloat16 else tf.float32,
+        runtime.choose_xla(options.xla),
+        writing.block,
+    )
+    extras = writing.extras(completing.iterations)
+    return completing_files.Files(search, options.blend, extras, options.batch_size)

@@ -50,43 +50,22 @@ def define_flags():
 
 def main():
     """Completes every picture; returns 1 if one of them failed."""
-    _, settings, writing = method_flags.chosen(METHODS, "completing", "writing")
-    extras = writing.extras(settings.iterations)
-    settings = settings.for_samples(extras.samples)
+    method, settings, writing = method_flags.chosen(METHODS, "completing", "writing")
     sample = completion_files.Picture(
         samples.NAME,
         # The generator's own size, as in the papers' figures; known when the picture is read.
-        lambda: samples.portrait(networks_.size),
+        lambda: samples.portrait(work.size),
         pathlib.PurePath(f"{samples.NAME}.png"),
     )
     pictures = completion_flags.pictures(sample)
-    masks = None if writing.block else completion_flags.masks_of(pictures)
-    outputs = completion_flags.outputs(pictures, masks.paths if masks else (), extras.endings())
+    masks = completion_flags.masks_of(pictures) if writing.needs_masks else None
+    endings = writing.endings(settings)
+    outputs = completion_flags.outputs(pictures, masks.paths if masks else (), endings)
 
-    tf = runtime.import_tensorflow()
-    from wgan_inpaint import loading
-    from wgan_inpaint.search import completing, latent_search
-
-    networks_ = loading.load_networks(FLAGS.model)
-    bfloat16 = runtime.choose_precision(FLAGS.precision) == "mixed_bfloat16"
-    search = latent_search.LatentSearch(
-        networks_,
-        settings,
-        tf.bfloat16 if bfloat16 else tf.float32,
-        runtime.choose_xla(FLAGS.xla),
-        writing.block,
-    )
-    if writing.block:
-        views = completing.low_resolutions(search.size, writing.block)
-    else:
-        views = completing.holes(masks, search.size, FLAGS.blend)
-    done = completing.complete_files(pictures, views, outputs, search, extras, FLAGS.batch_size)
-    if len(pictures) > 1:
-        print(f"{done} of {len(pictures)} completed: {FLAGS.output}")
-    elif done:
-        for path in filter(None, (outputs[0].image, outputs[0].figure, *outputs[0].more.values())):
-            print(path)
-    return int(done < len(pictures))
+    runtime.import_tensorflow()
+    options = completion_flags.options()
+    work = method.load().completer(settings, writing, FLAGS.model, options)
+    return completion_files.complete(pictures, masks, outputs, work)
 
 
 if __name__ == "__main__":

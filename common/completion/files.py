@@ -1,22 +1,36 @@
-"""Completes picture files: which mask belongs to which, where the results go, one after another.
+"""Completes picture files: which mask belongs to which, where the results go, and the driver.
 
     pictures = find_pictures("photos")                       # a file, a folder or a pattern
     masks = MaskFiles.match("holes", pictures)               # or DrawnMasks(spec, seed)
     outputs = plan_outputs(pictures, "completed", protected=masks.paths)
-    done = complete_files(pictures, masks, outputs, completer, "telea_poisson")
+    work = windows.Files(completer, "telea_poisson")         # or another method's
+    return complete(pictures, masks, outputs, work)          # the command's exit code
 
-A picture that cannot be completed is reported in one line on stderr, and the others are done.
-Nothing that was read is ever overwritten, and results appear under their names only when whole.
+What a method does is its ``work``, an object with five names:
+
+* ``iterations``: how many ``find`` reports for a batch; 0 if it reports none.
+* ``batch_size(count)``: pictures in a batch if there are ``count`` of them.
+* ``target(index, picture, masks)``: what is looked at of one picture. All targets of a batch are in
+  memory at once: of a large photograph a small part.
+* ``find(targets, size, progress)``: what is found for each of up to ``size`` targets, in their
+  order. It may call ``progress(iterations done, [(name, value to show)])``.
+* ``finish(index, picture, masks, found)``: the ``Answer``. The picture is read again, so that many
+  large ones need no more memory than one.
+
+``target`` and ``finish`` raise an ``InputError`` about a picture that cannot be completed: it is
+reported in one line on stderr, and the others are done. Nothing that was read is ever overwritten,
+and results appear under their names only when whole.
 """
 
 import collections
+import contextlib
 import dataclasses
+import math
 import pathlib
 import sys
 from collections.abc import Callable
 
 from common import runtime
-from common.completion import blending
 from common.errors import InputError
 from common.pictures import mask_spec
 from common.pictures.images import (
@@ -29,7 +43,7 @@ from common.pictures.images import (
     write_image,
 )
 
-COLUMNS = ("original", "masked", "network output", "blended")
+WHOLE = (slice(None), slice(None))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +70,53 @@ class Output:
     Attributes:
       image: the completed picture.
       figure: a figure of the steps, or None.
+      folder: the folder of all results, as it was given.
       more: from the ending of a name to the file; see ``plan_outputs``.
     """
 
     image: pathlib.Path
     figure: pathlib.Path | None
+    folder: str
     more: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What may be asked of any method that works on crops in batches.
+
+    Attributes:
+      blend: one of ``common.completion.blending.BLEND_METHODS``.
+      batch_size: pictures completed at once; 0: the method's choice.
+      precision: one of ``common.runtime.PRECISIONS``.
+      xla: see ``common.runtime.choose_xla``.
+    """
+
+    blend: str = "poisson"
+    batch_size: int = 0
+    precision: str = "auto"
+    xla: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a method makes of one picture.
+
+    Attributes:
+      pictures: its completions, a list of M float32 [H, W, 3] in [0, 1]; the first one is the
+        result.
+      steps: a function that returns the columns of a figure, {label: float32 [H, W, 3]}; called
+        only if one is drawn.
+      captions: a text for each completion; needed if M > 1.
+      window: the rows and columns, two slices, of the completions that are shown side by side.
+      files: what is written besides, {ending: function that writes it to a path}; each of them as
+        a whole, as ``common.pictures.images.write_bytes_atomically`` does.
+    """
+
+    pictures: list
+    steps: Callable
+    captions: list = ()
+    window: tuple = WHOLE
+    files: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +242,7 @@ def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()
         image = place if same_format else place.with_suffix(".png")
         more = {ending: place.with_name(f"{place.stem}{ending}") for ending in endings}
         figure_path = place.with_name(f"{place.stem}_figure.png") if figure else None
-        output = Output(image, figure_path, more)
+        output = Output(image, figure_path, str(folder), more)
         for path in filter(None, (output.image, output.figure, *more.values())):
             if path.resolve() in read:
                 raise InputError(f"{path}: would be overwritten; give another --output folder")
@@ -201,29 +256,101 @@ def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()
     return outputs
 
 
-def complete_files(pictures, masks_of, outputs, completer, method):
-    """Completes pictures one after another and writes the results.
-
-    Args:
-      pictures: list of ``Picture``.
-      masks_of: from (number of the picture, H, W) to its mask, float32 [H, W, 1].
-      outputs: list of ``Output``, one per picture.
-      completer: from image and mask to the completed image.
-      method: one of ``common.completion.blending.BLEND_METHODS``.
+def sample_endings(samples):
+    """The endings of ``plan_outputs`` for so many completions of each picture.
 
     Returns:
-      How many were completed; each of the others has its line on stderr.
+      "_sample1.png", ... and, of all of them side by side, "_samples.png"; () for a single one.
     """
+    if samples == 1:
+        return ()
+    return (*(f"_sample{n}.png" for n in range(1, samples + 1)), "_samples.png")
+
+
+def complete(pictures, masks, outputs, work):
+    """Completes pictures in batches and writes the results; those of a batch before the next.
+
+    On stdout it says what was written: of one picture every file, of several how many are done.
+
+    Args:
+      pictures: list of ``Picture``, not empty.
+      masks: from (number of the picture, H, W) to its mask, float32 [H, W, 1]; None if the work
+        needs none.
+      outputs: list of ``Output``, one per picture; with ``sample_endings`` and those of
+        ``Answer.files`` if the work has such.
+      work: what a method does, as the module's docstring says.
+
+    Returns:
+      0, or 1 if a picture could not be completed; each of them has its line on stderr.
+
+    Raises:
+      InputError: of ``work.find``, about a whole batch.
+    """
+    count = len(pictures)
+    size = work.batch_size(count)
+    batches = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    if work.iterations:
+        total = len(batches) * work.iterations
+        bar = runtime.progress_bar(total, "iteration", stateful_metrics=["loss"])
+    else:
+        bar = runtime.progress_bar(count, "image", verbose=int(count > 1))
     done = 0
-    progress = runtime.progress_bar(len(pictures), "image", verbose=int(len(pictures) > 1))
-    for index, (picture, output) in enumerate(zip(pictures, outputs, strict=True)):
-        try:
-            _complete_one(index, picture, masks_of, output, completer, method)
-            done += 1
-        except InputError as error:
-            report(picture, error)
-        progress(index + 1)
-    return done
+    for number, batch in enumerate(batches):
+        targets, found = {}, {}
+        for index in batch:
+            with _reported(pictures[index]):
+                targets[index] = work.target(index, pictures[index], masks)
+        if targets:
+            before = number * work.iterations
+            results = work.find(
+                list(targets.values()), size, lambda n, shown, at=before: bar(at + n, shown)
+            )
+            found = dict(zip(targets, results, strict=True))
+        for index in batch:
+            if index in found:
+                with _reported(pictures[index]):
+                    picture = pictures[index]
+                    _write(work.finish(index, picture, masks, found[index]), outputs[index])
+                    done += 1
+            if not work.iterations:
+                bar(index + 1)
+    if count > 1:
+        print(f"{done} of {count} completed: {outputs[0].folder}")
+    elif done:
+        for path in filter(None, (outputs[0].image, outputs[0].figure, *outputs[0].more.values())):
+            print(path)
+    return int(done < count)
+
+
+@contextlib.contextmanager
+def _reported(picture):
+    """Reports an ``InputError`` about a picture and lets the others go on."""
+    try:
+        yield
+    except InputError as error:
+        report(picture, error)
+
+
+def _write(answer, output):
+    """Writes all files of one picture; the completed picture last."""
+    for ending, write in answer.files.items():
+        write(output.more[ending])
+    samples = len(answer.pictures)
+    if samples > 1:
+        from common import figures  # matplotlib takes long to import
+
+        cells = []
+        for n, (picture, text) in enumerate(zip(answer.pictures, answer.captions, strict=True), 1):
+            write_image(output.more[f"_sample{n}.png"], picture)
+            cells.append((text, picture[answer.window]))
+        columns = math.ceil(math.sqrt(2 * samples))  # twice as wide as high
+        figures.save_gallery(output.more["_samples.png"], cells, columns)
+    if output.figure:
+        from common import figures
+
+        steps = answer.steps()
+        figures.save_comparison(output.figure, [list(steps.values())], list(steps))
+    write_image(output.image, answer.pictures[0])
 
 
 def report(picture, error):
@@ -257,15 +384,3 @@ def read_damaged(index, picture, masks_of):
     if not mask.any():
         raise InputError("nothing to complete: its mask has no missing (white) pixel")
     return image, mask
-
-
-def _complete_one(index, picture, masks_of, output, completer, method):
-    image, mask = read_damaged(index, picture, masks_of)
-    completed = completer(image, mask)
-    blended = blending.blend(image, completed, mask, method)
-    write_image(output.image, blended)
-    if output.figure:
-        from common import figures
-
-        row = [image, figures.show_hole(image, mask), completed, blended]
-        figures.save_comparison(output.figure, [row], COLUMNS)

@@ -22,6 +22,8 @@ which has enough context on all sides.
 
 So a picture that looks like a training image reaches the network as it is, in one call.
 
+``Files`` is what ``common.completion.files`` needs to complete picture files so.
+
 A model whose settings say ``whole`` chooses its own window (latent search: the crop around the
 hole): it is given every picture as it is.
 """
@@ -32,6 +34,7 @@ import math
 import cv2
 import numpy as np
 
+from common.completion import blending, files
 from common.errors import InputError
 from common.pictures import checks
 from common.pictures.images import resize
@@ -43,6 +46,7 @@ MIN_MAX_SIDE = 16
 CONTEXT = 2
 # In units of the local radius: a square reaches sqrt(2) radii from its core.
 THICK_REACH = 1.5
+STEPS = ("original", "masked", "network output", "blended")  # columns of a figure
 
 
 class Completer:
@@ -304,3 +308,57 @@ def _window(box, side, shape):
         first = min(max((start + stop - side) // 2, 0), max(size - side, 0))
         slices.append(slice(first, min(first + side, size)))
     return tuple(slices)
+
+
+class Files:
+    """Completes picture files one after another: the work of ``common.completion.files``."""
+
+    iterations = 0
+
+    def __init__(self, completer, blend):
+        """Keeps what completes.
+
+        Args:
+          completer: a ``Completer``, or any function from image [H, W, 3] and mask [H, W, 1] to
+            the completed image.
+          blend: one of ``common.completion.blending.BLEND_METHODS``.
+        """
+        self._completer, self._blend = completer, blend
+
+    def batch_size(self, count):
+        """1: pictures may differ in size."""
+        del count
+        return 1
+
+    def target(self, index, picture, masks):
+        """Nothing: ``finish`` does everything."""
+
+    def find(self, targets, size, progress):
+        """Nothing, for each of the targets."""
+        del size, progress
+        return targets
+
+    def finish(self, index, picture, masks, found):
+        """The ``common.completion.files.Answer``.
+
+        Args:
+          index: number of the picture.
+          picture: a ``common.completion.files.Picture`` of any size.
+          masks: from (number of the picture, H, W) to its mask, float32 [H, W, 1].
+          found: of ``find``.
+
+        Raises:
+          InputError: as ``common.completion.files.read_damaged`` and the completer.
+        """
+        del found
+        image, mask = files.read_damaged(index, picture, masks)
+        completed = self._completer(image, mask)
+        blended = blending.blend(image, completed, mask, self._blend)
+
+        def steps():
+            from common import figures  # matplotlib takes long to import
+
+            shown = figures.show_hole(image, mask)
+            return dict(zip(STEPS, (image, shown, completed, blended), strict=True))
+
+        return files.Answer([blended], steps)

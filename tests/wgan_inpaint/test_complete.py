@@ -87,9 +87,8 @@ def complete(tiny, folder, images, masks, extras=None, batch_size=0, method="non
     outputs = completion_files.plan_outputs(pictures, folder / "out", endings=extras.endings())
     chosen = {"iterations": 12, "init": "ranked", "candidates": 8, "learning_rate": 0.05}
     search = traced_once(tiny, Settings(**{**chosen, **settings}))
-    views = completing.holes(lambda n, *_: masks[n], search.size, method)
-    done = completing.complete_files(pictures, views, outputs, search, extras, batch_size)
-    assert done == len(images)
+    work = completing.Files(search, method, extras, batch_size)
+    assert completion_files.complete(pictures, lambda n, *_: masks[n], outputs, work) == 0
     return {path.name: read_image(path) for path in sorted((folder / "out").glob("*.png"))}
 
 
@@ -216,8 +215,8 @@ def test_a_search_that_overflows_is_reported_and_writes_nothing(tiny, tmp_path, 
     # The networks themselves may hide it: a fused ReLU makes 0 of what is not a number.
     settings = Settings(init="random", iterations=3, prior_weight=np.inf)
     search = latent_search.LatentSearch(tiny, settings)
-    views = completing.holes(lambda *_: hole(48, 40), 32, "none")
-    assert completing.complete_files(pictures, views, outputs, search, completing.Extras()) == 0
+    work = completing.Files(search, "none", completing.Extras())
+    assert completion_files.complete(pictures, lambda *_: hole(48, 40), outputs, work) == 1
     assert (
         "a.png: the loss is not a finite number: lower --learning_rate" in capsys.readouterr().err
     )

@@ -153,6 +153,23 @@ class Writing:
             )
 
     @property
+    def needs_masks(self):
+        """Whether pictures have holes."""
+        return not self.block
+
+    def endings(self, completing):
+        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them.
+
+        Args:
+          completing: the ``Settings``.
+
+        Raises:
+          InputError: as ``extras`` and ``Settings.for_samples``.
+        """
+        completing.for_samples(self.samples)
+        return self.extras(completing.iterations).endings()
+
+    @property
     def block(self):
         """Side of the blocks of which a picture's averages are known, or 0: it has a hole."""
         return self.lowres if LOWRES in self.mask_kind else 0

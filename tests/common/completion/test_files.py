@@ -5,15 +5,19 @@ import pathlib
 import numpy as np
 import pytest
 
+from common.completion import windows
 from common.completion.files import (
+    Answer,
     DrawnMasks,
     MaskFiles,
-    complete_files,
+    complete,
     find_pictures,
     plan_outputs,
+    read_damaged,
+    sample_endings,
 )
 from common.errors import InputError
-from common.pictures.images import read_image, write_image
+from common.pictures.images import read_image, write_bytes_atomically, write_image
 from common.pictures.masks import MaskSpec
 
 SIZE = 24
@@ -125,9 +129,11 @@ def test_bad_files_are_reported_in_one_line_each_and_the_others_are_done(folder,
     found = find_pictures(folder)
     holes = [np.zeros_like(hole()) if item.path.name == "whole.png" else hole() for item in found]
     outputs = plan_outputs(found, tmp_path / "out", figure=True)
-    done = complete_files(found, lambda n, *size: holes[n], outputs, grey, "none")
-    assert done == 3
-    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    work = windows.Files(grey, "none")
+    assert complete(found, lambda n, *size: holes[n], outputs, work) == 1
+    said = capsys.readouterr()
+    assert said.out == f"3 of 5 completed: {tmp_path / 'out'}\n"
+    lines = [line for line in said.err.splitlines() if "error" in line]
     assert len(lines) == 2
     assert lines[0].startswith(f"error: {folder / 'broken.png'}: corrupt")
     assert lines[1].startswith(f"error: {folder / 'whole.png'}: nothing to complete")
@@ -153,5 +159,123 @@ def test_the_smallest_pictures_are_completed_and_blended(tmp_path, size, method)
     mask = np.zeros((*size, 1), np.float32)
     mask[-1:, -1:] = 1
     outputs = plan_outputs(found, tmp_path / "out")
-    assert complete_files(found, lambda *_: mask, outputs, grey, method) == 1
+    assert complete(found, lambda *_: mask, outputs, windows.Files(grey, method)) == 0
     assert read_image(outputs[0].image).shape == (*size, 3)
+
+
+class Recorder:
+    """A method that completes in batches of two, and writes down what it is asked."""
+
+    def __init__(self, folder, iterations=0, wrong=()):
+        self.folder, self.iterations, self.wrong, self.asked = folder, iterations, wrong, []
+
+    def batch_size(self, count):
+        return min(count, 2)
+
+    def written(self):
+        return sorted(path.name for path in self.folder.rglob("*") if path.is_file())
+
+    def note(self, path):
+        write_bytes_atomically(path, str(self.written()).encode())
+
+    def target(self, index, picture, masks):
+        self.asked.append(("target", index))
+        read_damaged(index, picture, masks)
+        return index
+
+    def find(self, targets, size, progress):
+        self.asked.append(("find", targets, size, self.written()))
+        if self.iterations:
+            progress(self.iterations, [("loss", 0.5)])
+        return [10 * target for target in targets]
+
+    def finish(self, index, picture, masks, found):
+        self.asked.append(("finish", index, found))
+        if index in self.wrong:
+            raise InputError("no")
+        image, mask = read_damaged(index, picture, masks)
+        pictures = [np.where(mask == 1, np.float32(level), image) for level in (0.2, 0.8)]
+        return Answer(
+            pictures,
+            lambda: {"before": image, "after": pictures[0]},
+            captions=["dark", "bright"],
+            window=(slice(4, 20), slice(4, 20)),
+            files={"_note.txt": self.note},
+        )
+
+
+@pytest.mark.parametrize("iterations", [0, 7])
+def test_a_batch_is_on_disk_before_the_next_begins(folder, tmp_path, capsys, iterations):
+    (folder / "b.png").write_bytes(b"not a picture")
+    found = find_pictures(folder)
+    work = Recorder(tmp_path / "out", iterations, wrong=(3,))
+    endings = ("_note.txt", *sample_endings(2))
+    outputs = plan_outputs(found, work.folder, figure=True, endings=endings)
+    assert complete(found, lambda *_: hole(), outputs, work) == 1
+    first = ["a.png", "a_figure.png", *(f"a{ending}" for ending in endings)]
+    assert work.asked == [
+        *(("target", 0), ("target", 1), ("find", [0], 2, []), ("finish", 0, 0)),
+        *(("target", 2), ("target", 3), ("find", [2, 3], 2, first)),
+        *(("finish", 2, 20), ("finish", 3, 30)),
+    ]
+    said = capsys.readouterr()
+    assert said.out == f"2 of 4 completed: {work.folder}\n"
+    assert said.err.count("error: ") == 2 and f"error: {found[3].name}: no" in said.err
+    assert ("14/14" if iterations else "4/4") in said.err
+
+
+def test_samples_a_gallery_and_further_files_come_before_the_result(folder, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(
+        "common.completion.files.write_image", lambda path, image: order.append((path.name, image))
+    )
+    monkeypatch.setattr(
+        "common.figures.save_gallery", lambda path, cells, columns: order.append((path.name, cells))
+    )
+    monkeypatch.setattr(
+        "common.figures.save_comparison", lambda path, rows, names: order.append((path.name, names))
+    )
+    found = find_pictures(folder / "a.png")
+    endings = ("_note.txt", *sample_endings(2))
+    outputs = plan_outputs(found, tmp_path / "out", figure=True, endings=endings)
+    assert complete(found, lambda *_: hole(), outputs, Recorder(tmp_path / "out")) == 0
+    names, things = zip(*order, strict=True)
+    assert names == (
+        "a_sample1.png", "a_sample2.png", "a_samples.png", "a_figure.png", "a.png",
+    )  # fmt: skip
+    assert (tmp_path / "out" / "a_note.txt").read_text() == "[]"
+    assert [text for text, _ in things[2]] == ["dark", "bright"]
+    np.testing.assert_array_equal(things[2][1][1], things[1][4:20, 4:20])
+    assert things[3] == ["before", "after"]
+    np.testing.assert_array_equal(things[4], things[0])
+
+
+def test_of_a_single_picture_every_file_is_named(folder, tmp_path, capsys):
+    found = find_pictures(folder / "a.png")
+    outputs = plan_outputs(found, tmp_path, figure=True, endings=("_note.txt", *sample_endings(2)))
+    work = Recorder(tmp_path)
+    assert complete(found, lambda *_: hole(), outputs, work) == 0
+    endings = (".png", "_figure.png", "_note.txt", "_sample1.png", "_sample2.png", "_samples.png")
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / f"a{end}") for end in endings]
+    assert complete(found, lambda *_: 0 * hole(), outputs, work) == 1
+    assert not capsys.readouterr().out
+
+
+def test_what_an_interruption_leaves_is_whole(folder, tmp_path):
+    work = Recorder(tmp_path / "out")
+
+    def note(path):
+        if path.parent.name == "left":
+            raise KeyboardInterrupt
+
+    work.note = note
+    found = find_pictures(folder)
+    outputs = plan_outputs(found, work.folder, endings=("_note.txt", *sample_endings(2)))
+    with pytest.raises(KeyboardInterrupt):
+        complete(found, lambda *_: hole(), outputs, work)
+    assert work.written() == ["a.png", "a_sample1.png", "a_sample2.png", "a_samples.png"]
+
+
+def test_sample_endings():
+    assert sample_endings(1) == ()
+    assert sample_endings(2) == ("_sample1.png", "_sample2.png", "_samples.png")
