@@ -159,6 +159,8 @@ def of_model(argv, methods):
         method = methods.get(early(argv, "method") or next(iter(methods)))
         if not method:
             return None, {}  # parsing everything shows what is wrong
+        if not method.model:
+            raise InputError(f"--model is missing: {method.name} comes without a network")
         source = method.model
     model = common_methods.described(source, methods)
     return model.method, model.stored
