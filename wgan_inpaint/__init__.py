@@ -3,6 +3,7 @@
 import common  # noqa: F401  before anything imports TensorFlow, whose environment it sets
 from common.methods import Method, table
 from wgan_inpaint import settings
+from wgan_inpaint.conditional import settings as conditional
 from wgan_inpaint.search import settings as search_settings
 
 SHIPPED = "faces"  # what `shipped:wgan_inpaint` stands for
@@ -15,5 +16,12 @@ METHODS = table(
         writing=search_settings.Writing,
         model="shipped:wgan_inpaint",
         formerly=("wgan_inpaint",),
+    ),
+    Method(
+        "conditional",
+        "wgan_inpaint.conditional.room",
+        training=conditional.Conditional,
+        completing=conditional.Completing,
+        writing=conditional.Writing,
     ),
 )

@@ -23,6 +23,8 @@ class Model:
     Attributes:
       complete: from images [B, H, W, 3] and masks [B, H, W, 1], numpy float32, to the completed
         images [B, H, W, 3], numpy float32.
+      complete_samples: None, or from ``images``, ``masks`` and ``seeds`` int32 [K], by these names,
+        to {"completed": [B, K, H, W, 3]}.
       settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
         ``image_size`` in pixels, ``method``, ``whole``, ...; may be empty.
       name: for messages.
@@ -33,6 +35,7 @@ class Model:
     settings: dict
     name: str
     size: tuple | None = None
+    complete_samples: Callable | None = None
 
 
 def load_model(source, precision="auto"):
@@ -63,6 +66,7 @@ def load_model(source, precision="auto"):
         settings=settings,
         name=str(source),
         size=None if None in size else size,
+        complete_samples=_samples(loaded, signature),
     )
 
 
@@ -75,6 +79,25 @@ def _as_function(loaded, signature):
 
     complete.owner = loaded  # the signature alone does not keep its variables alive
     return complete
+
+
+def _samples(loaded, signature):
+    """``Model.complete_samples`` in the type of the chosen ``signature``, or None."""
+    bfloat16 = signature is loaded.signatures.get("complete_bfloat16")
+    names = ["complete_samples_bfloat16"] * bfloat16 + ["complete_samples"]
+    found = [loaded.signatures[name] for name in names if name in loaded.signatures]
+    if not found:
+        return None
+
+    def complete_samples(images, masks, seeds):
+        return found[0](
+            images=tf.convert_to_tensor(images),
+            masks=tf.convert_to_tensor(masks),
+            seeds=tf.convert_to_tensor(seeds, tf.int32),
+        )
+
+    complete_samples.owner = loaded
+    return complete_samples
 
 
 def _choose_signature(folder, signatures, precision):

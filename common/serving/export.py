@@ -9,7 +9,12 @@ Every trained method is exported with the same signatures:
 
 The second takes PNG, JPEG, GIF or BMP files as bytes, the masks' white being missing, and
 returns PNG files, as TensorFlow Serving's REST API with base64 wants it. Both return known
-pixels as they were. ``complete_bfloat16`` is the first, computed in bfloat16.
+pixels as they were. ``complete_bfloat16`` is the first, computed in bfloat16. A method that draws
+its completions also has
+
+    complete_samples(images, masks, seeds int32 [K]) -> {"completed": float32 [B, K, H, W, 3]}
+
+and ``complete_samples_bfloat16``: a completion of each picture for each seed.
 
 ``assets.extra/inpainting.json`` says what the model was made for: ``method``, ``image_size``
 (training images) and ``hole_size`` (thickest hole), in pixels.
@@ -26,6 +31,7 @@ from common.errors import InputError
 
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
 MASKS = tf.TensorSpec([None, None, None, 1], tf.float32, name="masks")
+SEEDS = tf.TensorSpec([None], tf.int32, name="seeds")
 ENCODED_IMAGES = tf.TensorSpec([None], tf.string, name="images")
 ENCODED_MASKS = tf.TensorSpec([None], tf.string, name="masks")
 
@@ -39,6 +45,19 @@ def _signature(complete, **options):
         hidden = tf.where(holes, 0.0, images)
         completed = complete(hidden, tf.cast(holes, tf.float32))
         return {"completed": tf.where(holes, completed, images)}
+
+    return signature
+
+
+def _samples_signature(complete):
+    """``_signature`` with a completion for each of ``seeds``."""
+
+    @tf.function(input_signature=[IMAGES, MASKS, SEEDS])
+    def signature(images, masks, seeds):
+        holes = masks > 0.5
+        hidden = tf.where(holes, 0.0, images)
+        completed = complete(hidden, tf.cast(holes, tf.float32), seeds)
+        return {"completed": tf.where(holes[:, None], completed, images[:, None])}
 
     return signature
 
@@ -74,7 +93,8 @@ def save(module, path, settings):
 
     Args:
       module: a ``tf.Module`` with a method ``complete(images, masks)`` that returns the network's
-        float32 output, and optionally ``complete_bfloat16``; batch and size are free.
+        float32 output, and optionally ``complete_bfloat16``, ``complete_samples(images, masks,
+        seeds)`` and ``complete_samples_bfloat16``; batch and size are free.
       path: folder to write.
       settings: for ``assets.extra/inpainting.json``.
 
@@ -91,6 +111,10 @@ def save(module, path, settings):
     if hasattr(module, "complete_bfloat16"):
         module.bfloat16_signature = _signature(module.complete_bfloat16)
         signatures["complete_bfloat16"] = module.bfloat16_signature
+    for name in ("complete_samples", "complete_samples_bfloat16"):
+        if hasattr(module, name):
+            signatures[name] = _samples_signature(getattr(module, name))
+            setattr(module, f"{name}_signature", signatures[name])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tf.saved_model.save(module, str(fresh), signatures=signatures)

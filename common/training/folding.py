@@ -237,3 +237,39 @@ class FoldedNetwork(tf.Module):
             return x
 
         return run
+
+
+class Stored(tf.Module):
+    """A Keras network with branches, which has nothing to fold: any storage, either type in use.
+
+    Attributes:
+      arrays: its weights, in the order of the network's.
+    """
+
+    def __init__(self, build, weights, storage=tf.float32):
+        """Keeps the weights.
+
+        Args:
+          build: from a Keras dtype policy to the network, all of whose weights are trainable.
+          weights: numpy arrays, of ``get_weights``.
+          storage: type of the stored weights: tf.float32, or tf.float16 for half the size.
+        """
+        super().__init__(name="stored")
+        self.arrays = [tf.Variable(tf.cast(x, storage), trainable=False) for x in weights]
+        policies = {tf.float32: "float32", tf.bfloat16: "mixed_bfloat16"}
+        # Not as attributes: a SavedModel would hold the weights of both as well.
+        self._network = {dtype: build(policy) for dtype, policy in policies.items()}.get
+
+    def at(self, dtype):
+        """The network as a function of what the Keras model takes.
+
+        Args:
+          dtype: of the products: tf.float32 or tf.bfloat16.
+        """
+        network = self._network(dtype)
+
+        def run(inputs):
+            weights = [tf.cast(array, tf.float32) for array in self.arrays]
+            return network.stateless_call(weights, [], inputs)[0]
+
+        return run

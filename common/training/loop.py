@@ -80,20 +80,23 @@ class _Supervisor(keras.callbacks.Callback):
         self.manager, self.sample, self.interruption = manager, sample, interruption
         self.board = _summary_writer(run.path / "tensorboard")
         self.progress = progress_bar(last - first, "step", interval=1)
+        self.judged = {}  # what the last sample measured
         self.began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         values = {name: float(value) for name, value in (logs or {}).items()}
-        self.progress(self.step - self.first, list(values.items()))
+        self.progress(self.step - self.first, [*values.items(), *self.judged.items()])
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             self._stop(bad[0])
         done = self.step == self.last
+        if done or self._due(self.schedule.sample_every):
+            name = f"{self.step:07d}_{self.title}.png"
+            self.judged = self.sample(self.run.samples / name) or {}
+            values |= self.judged
         if done or self._due(self.schedule.log_every):
             self._log(values)
-        if done or self._due(self.schedule.sample_every):
-            self.sample(self.run.samples / f"{self.step:07d}_{self.title}.png")
         if done or self.interruption.requested or self._due(self.schedule.save_every):
             self._save()
         if self.interruption.requested:

@@ -1,0 +1,1 @@
+"""The conditional GAN G(m, z): several answers to one hole."""

@@ -1,0 +1,181 @@
+"""Generator G(m, z) and discriminator D(m, x) of the conditional GAN.
+
+z enters the generator as style at every scale and at 4x4: skips alone would paint the hole's edge
+and all high resolutions without it. Nothing is normalized over a batch, so that an answer does not
+depend on the other pictures of its batch.
+
+[1] S. Zhao et al. Large Scale Image Completion via Co-Modulated Generative Adversarial Networks.
+    ICLR 2021. Section 3.3: the style is [mapping(z), Dense of the encoder].
+[2] T. Karras et al. Progressive Growing of GANs. ICLR 2018. Section 4.2: pixel normalization.
+[3] E. Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI 2018.
+"""
+
+import keras
+import tensorflow as tf
+
+from common.training import layers
+
+LEAK = 0.2  # of LeakyReLU
+STYLE = 96  # channels of either half of the style
+START = 4  # side of the encoder's last map and of the generator's first
+SEED_CHANNELS = 32  # of z's own map there
+# Channels from the full size down, each half as wide and high; 128 px has one row more on top.
+ENCODER = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
+DECODER = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
+DISCRIMINATOR = {32: (32, 64, 96, 128), 64: (16, 32, 64, 96, 128), 128: (12, 16, 32, 64, 96, 128)}
+
+
+class PixelNorm(keras.layers.Layer):
+    """``x / sqrt(mean_c x^2 + 1e-6)``: every pixel's channels to one length ([2])."""
+
+    def call(self, inputs):
+        """[B, H, W, C] -> the same shape and type; the length is computed in float32."""
+        squares = tf.reduce_mean(tf.square(tf.cast(inputs, tf.float32)), axis=-1, keepdims=True)
+        return inputs * tf.cast(tf.math.rsqrt(squares + 1e-6), inputs.dtype)
+
+
+class Modulate(keras.layers.Layer):
+    """``x (1 + g) + b``, g and b being one pair for each channel of each picture ([3])."""
+
+    def call(self, inputs):
+        """([B, H, W, C], [B, 2 C]) -> [B, H, W, C]."""
+        x, style = inputs
+        scale, shift = tf.split(style[:, None, None], 2, axis=-1)
+        return x * (1 + scale) + shift
+
+    def compute_output_shape(self, input_shape):
+        """The first one's."""
+        return input_shape[0]
+
+
+class ForSamples(keras.layers.Layer):
+    """A map of each picture, repeated for each of its samples."""
+
+    def call(self, inputs):
+        """([B, ...], z [B, K, Z]) -> [B K, ...]."""
+        x, z = inputs
+        return tf.repeat(x, tf.shape(z)[1], axis=0)
+
+    def compute_output_shape(self, input_shape):
+        """The first one's, of an unknown number."""
+        return (None, *input_shape[0][1:])
+
+
+class EachSample(keras.layers.Layer):
+    """[B, K, Z] -> [B K, Z]."""
+
+    def call(self, inputs):
+        """Takes z, returns its rows one after another."""
+        return tf.reshape(inputs, [-1, inputs.shape[-1]])
+
+    def compute_output_shape(self, input_shape):
+        """Of an unknown number."""
+        return (None, input_shape[-1])
+
+
+class OfSamples(keras.layers.Layer):
+    """The pictures of all samples back to [B, K, S, S, 3], in float32 and in [0, 1] by tanh."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, inputs):
+        """(logits [B K, S, S, 3], z [B, K, Z]) -> [B, K, S, S, 3]."""
+        x, z = inputs
+        pictures = (tf.tanh(x) + 1) / 2
+        return tf.reshape(pictures, tf.concat([tf.shape(z)[:2], tf.shape(x)[1:]], axis=0))
+
+    def compute_output_shape(self, input_shape):
+        """[B, K, S, S, 3]."""
+        return (*input_shape[1][:2], *input_shape[0][1:])
+
+
+def _conv(x, channels, side, name, dtype, strides=1):
+    options = {"padding": "same", "kernel_initializer": "he_normal", "dtype": dtype}
+    return keras.layers.Conv2D(channels, side, strides, name=name, **options)(x)
+
+
+def _dense(x, units, name, dtype, spread=None):
+    initial = keras.initializers.RandomNormal(0, spread) if spread else "he_normal"
+    return keras.layers.Dense(units, kernel_initializer=initial, name=name, dtype=dtype)(x)
+
+
+def _leaky(x, name, dtype):
+    return keras.layers.LeakyReLU(LEAK, name=name, dtype=dtype)(x)
+
+
+def generator(size=64, latent=64, dtype="float32"):
+    """Builds G(m, z): the encoder runs once for each picture, the rest once for each sample.
+
+    Args:
+      size: S in pixels, one of ``ENCODER``.
+      latent: Z, length of z.
+      dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
+
+    Returns:
+      A ``keras.Model`` from {"images": [B, S, S, 3] in [0, 1], "masks": [B, S, S, 1], 1 = missing,
+      "z": [B, K, Z], each element N(0, 1)} to pictures [B, K, S, S, 3] in [0, 1], float32; what it
+      paints where pixels are known is to be replaced by them.
+    """
+    inputs = {
+        "images": keras.Input((size, size, 3), name="images"),
+        "masks": keras.Input((size, size, 1), name="masks"),
+        "z": keras.Input((None, latent), name="z"),
+    }
+    x = layers.DamagedImage(name="damaged")({n: inputs[n] for n in ("images", "masks")})
+    maps = []
+    for n, channels in enumerate(ENCODER[size]):
+        if n == 0:
+            x = _conv(x, channels, 3, "encode0", dtype)
+        else:
+            x = _conv(x, channels, 4, f"encode{n}", dtype, strides=2)
+            x = PixelNorm(name=f"encode{n}_norm", dtype=dtype)(x)
+        x = _leaky(x, f"encode{n}_relu", dtype)
+        maps.append(x)
+
+    def repeated(x, name):
+        return ForSamples(name=name, dtype=dtype)([x, inputs["z"]])
+
+    z = EachSample(name="each_z", dtype=dtype)(inputs["z"])
+    w = _leaky(_dense(z, STYLE, "mapping0", dtype), "mapping0_relu", dtype)
+    w = _leaky(_dense(w, STYLE, "mapping1", dtype), "mapping1_relu", dtype)
+    context = keras.layers.Flatten(name="flatten", dtype=dtype)(maps[-1])
+    context = repeated(_dense(context, STYLE, "context", dtype), "each_context")
+    style = keras.layers.Concatenate(name="style", dtype=dtype)([w, context])
+    x = _dense(w, START * START * SEED_CHANNELS, "start", dtype)
+    x = keras.layers.Reshape((START, START, SEED_CHANNELS), name="start_map", dtype=dtype)(x)
+    for n, channels in reversed(list(enumerate(DECODER[size]))):
+        if n < len(maps) - 1:
+            x = keras.layers.UpSampling2D(name=f"decode{n}_up", dtype=dtype)(x)
+        skip = repeated(maps[n], f"decode{n}_skip")
+        x = keras.layers.Concatenate(name=f"decode{n}_join", dtype=dtype)([x, skip])
+        x = PixelNorm(name=f"decode{n}_norm", dtype=dtype)(
+            _conv(x, channels, 3, f"decode{n}", dtype)
+        )
+        film = _dense(style, 2 * channels, f"decode{n}_style", dtype, spread=0.1)
+        x = Modulate(name=f"decode{n}_film", dtype=dtype)([x, film])
+        x = _leaky(x, f"decode{n}_relu", dtype)
+    x = _conv(x, 3, 3, "output", dtype)
+    pictures = OfSamples(name="pictures")([x, inputs["z"]])
+    return keras.Model(inputs, pictures, name="generator")
+
+
+def discriminator(size=64, dtype="float32"):
+    """Builds D(m, x): six channels, the damaged picture and the candidate.
+
+    Args:
+      size: S in pixels.
+      dtype: Keras dtype policy.
+
+    Returns:
+      A ``keras.Model`` from [B, S, S, 6] in [-1, 1] to logits [B, 1], float32.
+    """
+    pair = keras.Input((size, size, 6), name="pair")
+    x = pair
+    for n, channels in enumerate(DISCRIMINATOR[size]):
+        side, strides = (4, 2) if n else (3, 1)
+        x = _leaky(_conv(x, channels, side, f"conv{n}", dtype, strides), f"relu{n}", dtype)
+    last = DISCRIMINATOR[size][-1]
+    x = _leaky(_conv(x, last, 3, "last", dtype), "last_relu", dtype)
+    x = keras.layers.Flatten(name="flatten", dtype=dtype)(x)
+    return keras.Model(pair, _dense(x, 1, "logit", "float32", spread=0.02), name="discriminator")

@@ -1,0 +1,74 @@
+"""What is chosen of the conditional GAN: training, completing, what is written. No TensorFlow."""
+
+import dataclasses
+
+from common.completion.files import sample_endings
+from common.settings import setting
+
+SIZES = (32, 64, 128)
+TERMS = ("none", "l1", "mean", "energy", "mode_seeking", "rcgan")
+OBJECTIVES = ("gan", "hinge", "wgan_gp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditional:
+    """Networks and training."""
+
+    batch_size: int = 16
+    optimizer: str = "adam"
+    learning_rate: float = 4e-4
+    decay: str = "none"
+    seed: int = 0
+    mask_kind: tuple = ("center", "rectangle")
+    image_size: int = setting(64, "Side of the pictures (pixels).", choices=SIZES)
+    latent: int = setting(64, "Length of z.", least=1)
+    objective: str = setting("gan", "What G and D play for.", choices=OBJECTIVES)
+    reconstruction: str = setting(
+        "energy",
+        "Term of two samples in the hole: none; L1 of each, or of their mean, which both kill z; the "
+        "energy score, whose optimum is the right spread; L1 and mode seeking; rcGAN's reward.",
+        choices=TERMS,
+    )
+    reconstruction_weight: float = setting(10.0, "Of that term.", least=0.0)
+    r1: float = setting(
+        0.3, "gan, hinge: gamma of the penalty on D's gradient at real pictures.", least=0.0
+    )
+    r1_every: int = setting(8, "It is computed every so-manyth step, times as much.", least=1)
+    penalty: float = setting(10.0, "wgan_gp: of the gradient (lambda).", least=0.0)
+    beta_1: float = setting(0.0, "Of Adam.", least=0.0, most=1.0)
+    beta_2: float = setting(0.99, "Of Adam.", least=0.0, most=1.0)
+    averaging: float = setting(
+        0.998, "Decay of the moving average of G's weights, which is used.", least=0.0, most=1.0
+    )
+    conditional_steps: int = setting(20_000, "Updates of both networks.", least=1)
+    validation: str = setting(
+        "",
+        "Folder, or tfds data set, of the pictures that gain and ratio are measured on; empty: the "
+        "first training pictures.",
+    )
+
+    @property
+    def size(self):
+        """Side of the training images in pixels."""
+        return self.image_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Completing:
+    """What is stored with the exported model."""
+
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    """What the command that completes writes: the samples."""
+
+    samples: int = 1
+
+    needs_masks = True
+
+    def endings(self, completing):
+        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them."""
+        del completing
+        return sample_endings(self.samples)
