@@ -91,8 +91,8 @@ class HoleView:
         def steps():
             masked = figures.show_hole(self._image, self._mask)
             shown = self._image, masked, self._put_back(generated[0]), pictures[0]
-            # Without blending the last two are one.
-            return dict(zip(STEPS[: 3 if self._blend == "none" else 4], shown, strict=False))
+            count = 3 if self._blend == "none" else 4  # unblended, the last two are one
+            return dict(zip(STEPS[:count], shown[:count], strict=True))
 
         return completion_files.Answer(pictures, steps, captions, self._window, files or {})
 
@@ -118,11 +118,11 @@ def check_size(image, size):
 
 
 def filled(batch, size):
-    """The pictures [B, H, W, C] of a batch, and blanks (zeros) behind them until there are S.
+    """The pictures of a batch, and blanks (zeros: black, nothing missing) behind them.
 
     Args:
       batch: float32 [B, H, W, C].
-      size: how many there are to be; fewer than B add nothing.
+      size: how many there are to be; no more than B add nothing.
 
     Returns:
       float32 tensor [max(B, size), H, W, C].

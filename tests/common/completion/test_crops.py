@@ -1,5 +1,9 @@
 """A network of one size completes pictures of any size, several times, whoever else is there."""
 
+import gc
+import pathlib
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -148,6 +152,27 @@ def test_every_batch_has_one_size_and_company_does_not_matter(
     sizes, result = batches_and_sample(tmp_path / "among", names, **options)
     assert sizes == expected
     np.testing.assert_array_equal(result, alone)
+
+
+def test_one_photograph_is_in_memory_at_a_time(tmp_path, model):
+    read = []
+
+    def reader(name):
+        def image():
+            gc.collect()
+            assert not any(other() is not None for other in read)
+            photo = picture(0, 60, 50)
+            read.append(weakref.ref(photo))
+            return photo
+
+        return files.Picture(name, image, pathlib.PurePath(name))
+
+    pictures = [reader(f"{n}.png") for n in range(3)]
+    endings = files.sample_endings(2)
+    outputs = files.plan_outputs(pictures, tmp_path, figure=True, endings=endings)
+    work = crops.Samples(model.complete_samples, SIZE, "poisson", 2)
+    assert files.complete(pictures, lambda *_: hole(60, 50), outputs, work) == 0
+    assert len(read) == 6
 
 
 def test_a_sample_is_that_of_its_seed(tmp_path, model):
