@@ -2,7 +2,7 @@
 
 A step draws two samples a and b of each picture. D sees one of them, G's loss both:
 
-    D: objective(D(m, x), D(m, a)), and every ``r1_every``-th step r1_every r1 / 2 |grad_x D(m, x)|^2
+    D: objective(D(m, x), D(m, a)); every n-th step also n gamma / 2 |grad_x D(m, x)|^2
     G: mean over both samples of its part of the objective + weight * reconstruction(x, a, b)
 
 Known pixels are pasted in before D and before every term. The room of the method "conditional":
@@ -42,7 +42,7 @@ _SALT = 7  # beside a sample's seed
 
 
 def latents(seeds, length):
-    """z of samples: the same for a seed wherever it stands.
+    """Z of samples: the same for a seed wherever it stands.
 
     Args:
       seeds: int32 [K], not negative.
@@ -52,7 +52,9 @@ def latents(seeds, length):
       float32 [K, Z], each element N(0, 1).
     """
     return tf.map_fn(
-        lambda seed: normal([length], tf.stack([seed, _SALT])), seeds, fn_output_signature=tf.float32
+        lambda seed: normal([length], tf.stack([seed, _SALT])),
+        seeds,
+        fn_output_signature=tf.float32,
     )
 
 
@@ -121,7 +123,10 @@ class ConditionalTrainer(Trainer):
             if own.objective == "wgan_gp":
                 epsilon = uniform([real.shape[0], 1, 1, 1], self.random("epsilon"))
                 penalty = own.penalty * losses.gradient_penalty(
-                    lambda x: self._judge(damaged, 2 * x - 1), (real + 1) / 2, (fake + 1) / 2, epsilon
+                    lambda x: self._judge(damaged, 2 * x - 1),
+                    (real + 1) / 2,
+                    (fake + 1) / 2,
+                    epsilon,
                 )
             else:
                 due = tf.equal(self.step % own.r1_every, 0)
@@ -176,9 +181,7 @@ class ConditionalTrainer(Trainer):
         def write(path):
             pasted = sample(self.networks["average"], images, holes, z)
             shown = figures.show_hole(images[:SHOWN], holes[:SHOWN])
-            rows = [
-                [shown[n], *pasted[n, : SAMPLES - 1], images[n]] for n in range(SHOWN)
-            ]
+            rows = [[shown[n], *pasted[n, : SAMPLES - 1], images[n]] for n in range(SHOWN)]
             image_files.write_image(path, figures.compose_grid(rows))
             return liveliness(images, pasted, holes)
 
@@ -202,6 +205,7 @@ def sample(network, images, holes, z, at_a_time=16):
     for n in range(0, len(images), at_a_time):
         part = slice(n, n + at_a_time)
         inputs = {"images": images[part], "masks": holes[part], "z": z[part]}
+        inputs = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
         parts.append(network(inputs, training=False).numpy())
     return np.where(holes[:, None] > 0.5, np.concatenate(parts), images[:, None])
 

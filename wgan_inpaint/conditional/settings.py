@@ -25,7 +25,7 @@ class Conditional:
     objective: str = setting("gan", "What G and D play for.", choices=OBJECTIVES)
     reconstruction: str = setting(
         "energy",
-        "Term of two samples in the hole: none; L1 of each, or of their mean, which both kill z; the "
+        "Of two samples, in the hole: none; L1 of each, or of their mean, which both kill z; the "
         "energy score, whose optimum is the right spread; L1 and mode seeking; rcGAN's reward.",
         choices=TERMS,
     )

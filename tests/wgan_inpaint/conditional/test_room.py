@@ -1,0 +1,315 @@
+"""G(m, z) answers a hole in several ways, each reproducible, and touches nothing that is known."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.completion import models
+from common.completion.files import Options
+from common.errors import InputError
+from common.pictures import masks
+from common.pictures.images import read_image, write_image
+from common.pictures.mask_spec import MaskSpec
+from common.serving import export
+from common.training import driver, loop
+from common.training.runs import RunDirectory, Schedule
+from tests import commands
+from wgan_inpaint import METHODS
+from wgan_inpaint.conditional import networks, room
+from wgan_inpaint.conditional.settings import Completing, Conditional
+
+SIDE = 32
+TINY = Conditional(image_size=SIDE, latent=6, batch_size=4, conditional_steps=10)
+HOLES = MaskSpec(kinds=("rectangle",), hole_min=8, hole_max=16)
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3)).astype(np.uint8)
+
+
+def make_trainer(**options):
+    """A trainer with the same weights every time."""
+    keras.utils.set_random_seed(1)
+    trainer = room.build(dataclasses.replace(TINY, **options), HOLES, "float32")
+    trainer.begin(room.plan(TINY)[0])
+    return trainer
+
+
+def step(trainer, times=1):
+    for _ in range(times):
+        values = trainer.train_step(tf.constant(IMAGES))
+    return {name: float(value) for name, value in values.items()}
+
+
+def weights(trainer):
+    return {name: network.get_weights() for name, network in trainer.networks.items()}
+
+
+def scene(count, height, width, seed=1):
+    generator = np.random.default_rng(seed)
+    images = generator.random((count, height, width, 3), np.float32)
+    holes = np.zeros((count, height, width, 1), np.float32)
+    holes[:, height // 4 : height // 2, width // 3 : -3] = 1
+    return images, holes
+
+
+@pytest.mark.parametrize(("size", "counts"), [(64, (1_140_275, 486_705)), (128, None)])
+def test_the_networks_are_those_of_the_table(size, counts):
+    both = networks.generator(size), networks.discriminator(size)
+    if counts:
+        assert tuple(network.count_params() for network in both) == counts
+    assert both[0].output_shape == (None, None, size, size, 3)
+    assert both[1].input_shape == (None, size, size, 6)
+    assert both[0].get_layer("start_map").output.shape[1:3] == (4, 4)
+    names = {layer.name for layer in both[0].layers}
+    assert {f"decode{n}_film" for n in range(len(networks.DECODER[size]))} <= names
+
+
+def test_z_reaches_every_place_where_it_enters():
+    trainer = make_trainer()
+    step(trainer, 3)
+    images, holes = map(tf.constant, scene(2, SIDE, SIDE))
+    network = trainer.networks["average"]
+    entries = [x for x in network.layers if x.name == "start" or x.name.endswith("_style")]
+    assert len(entries) == 1 + len(networks.DECODER[SIDE])
+    z = tf.random.stateless_normal([2, 2, 6], [0, 0])
+    network.trainable = True  # a tape watches nothing else
+    with tf.GradientTape() as tape:
+        pictures = network({"images": images, "masks": holes, "z": z}, training=False)
+        apart = tf.reduce_sum(tf.abs(pictures[:, 0] - pictures[:, 1]))
+    for entry, slope in zip(
+        entries, tape.gradient(apart, [entry.kernel for entry in entries]), strict=True
+    ):
+        from_z = slope if entry.name == "start" else slope[: networks.STYLE]
+        assert np.abs(from_z).max() > 0, entry.name
+
+
+def test_the_discriminator_sees_the_damaged_picture_then_the_candidate():
+    trainer = make_trainer(r1=0.0)
+    seen = []
+    judge = trainer.networks["discriminator"]
+    trainer.networks["discriminator"] = Recorder(judge, seen)
+    step(trainer)
+    images = IMAGES.astype(np.float32) / 127.5 - 1
+    seed = [tf.constant(0), tf.constant(0)]
+    holes = masks.draw(HOLES, 4, SIDE, SIDE, tf.stack(seed)).numpy()
+    real, fake, both = seen
+    hidden = np.where(holes == 1, 0, images)
+    for pair in (real, fake, both[:4], both[4:]):
+        np.testing.assert_allclose(pair[..., :3], hidden, atol=1e-6)
+        known = np.broadcast_to(holes == 0, images.shape)
+        np.testing.assert_allclose(pair[..., 3:][known], images[known], atol=1e-6)
+    np.testing.assert_allclose(real[..., 3:], images, atol=1e-6)
+    np.testing.assert_array_equal(fake, both[:4])
+    assert np.abs(both[4:] - both[:4]).max() > 1e-4, "two samples"
+
+
+class Recorder:
+    """A network that keeps what it is given."""
+
+    def __init__(self, network, seen):
+        self._network, self._seen = network, seen
+
+    def __call__(self, inputs, training):
+        self._seen.append(inputs.numpy())
+        return self._network(inputs, training=training)
+
+    def __getattr__(self, name):
+        return getattr(self._network, name)
+
+
+def test_the_penalty_is_on_the_candidates_channels_only():
+    trainer = make_trainer()
+    damaged, real = (
+        tf.constant(np.random.default_rng(n).uniform(-1, 1, (3, SIDE, SIDE, 3)), tf.float32)
+        for n in range(2)
+    )
+    found = float(trainer.squared_gradient(damaged, real))
+    pair = tf.concat([damaged, real], axis=-1)
+    with tf.GradientTape() as tape:
+        tape.watch(pair)
+        scores = trainer.networks["discriminator"](pair)
+    slope = tape.gradient(scores, pair).numpy()
+    assert found == pytest.approx(np.mean(np.sum(slope[..., 3:] ** 2, axis=(1, 2, 3))), rel=1e-4)
+    # Against finite differences, along the slope itself.
+    direction = slope[..., 3:] / np.sqrt(np.sum(slope[..., 3:] ** 2, (1, 2, 3), keepdims=True))
+    ahead, behind = (
+        trainer.networks["discriminator"](tf.concat([damaged, real + e * direction], axis=-1))
+        for e in (1e-2, -1e-2)
+    )
+    numeric = np.mean(((ahead - behind).numpy() / 2e-2) ** 2)
+    assert numeric == pytest.approx(found, rel=0.02)
+
+
+def test_the_penalty_comes_every_so_manyth_step():
+    trainer = make_trainer(r1_every=3)
+
+    found = []
+    for _ in range(7):
+        trainer.reset_metrics()
+        found.append(step(trainer)["penalty"] > 0)
+
+    assert found == [True, False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("objective", "xla"), [("gan", True), ("hinge", False), ("wgan_gp", False)]
+)
+def test_a_compiled_step_equals_the_eager_one(objective, xla):
+    eager, compiled = make_trainer(objective=objective), make_trainer(objective=objective)
+    before = weights(eager)
+    values = step(eager)
+    logs = tf.function(compiled.train_step, jit_compile=xla, autograph=False)(tf.constant(IMAGES))
+    assert {n: float(v) for n, v in logs.items()} == pytest.approx(values, rel=1e-3, abs=1e-5)
+    for name in ("generator", "discriminator"):
+        trios = zip(before[name], weights(eager)[name], weights(compiled)[name], strict=True)
+        for old, one, other in trios:
+            # Adam's first step has the learning rate's length wherever the slope is not 0.
+            assert np.mean(np.abs(one - other)) <= 0.02 * np.mean(np.abs(one - old)) + 1e-7
+
+
+def test_a_right_samplers_gain_is_2_5_dB_and_an_ignored_z_has_none():
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(64, SIDE, SIDE, 3))
+    holes = np.ones((64, SIDE, SIDE, 1))
+    right = room.liveliness(truth, generator.normal(size=(64, 8, SIDE, SIDE, 3)), holes)
+    assert right == pytest.approx({"gain": 10 * np.log10(2 / (1 + 1 / 8)), "ratio": 1}, abs=0.02)
+    dead = room.liveliness(truth, np.zeros((64, 8, SIDE, SIDE, 3)), holes)
+    assert dead == {"gain": 0, "ratio": 0}
+
+
+def batches(batch_size, first):
+    """Images that are a function of their number."""
+
+    def picture(n):
+        pixels = tf.random.stateless_uniform([SIDE, SIDE, 3], [n, 0], 0, 256, tf.int32)
+        return tf.cast(pixels, tf.uint8)
+
+    numbers = tf.data.Dataset.range(first, 10**6)
+    return numbers.map(picture).batch(batch_size, drop_remainder=True)
+
+
+class Killed(Exception):
+    """Stands for a process that ends without a word."""
+
+
+def train(folder, kill_at=()):
+    killed = []
+    while True:
+        keras.utils.set_random_seed(1 + len(killed))  # other initial weights in every process
+        trainer = room.build(TINY, HOLES, "float32")
+        run = RunDirectory(folder)
+        run.settle_flags("--method=conditional\n--image_size=32\n--latent=6\n")
+        sampler = trainer.sampler(lambda count: np.repeat(IMAGES, 16, 0)[:count], run)
+
+        def sample(path, trainer=trainer, sampler=sampler):
+            judged = sampler(path)
+            now = int(trainer.step)
+            if now in kill_at and now not in killed:
+                killed.append(now)
+                raise Killed
+            return judged
+
+        schedule = Schedule(log_every=1, save_every=3, sample_every=5)
+        try:
+            assert loop.fit(trainer, room.plan(TINY), batches, run, schedule, sample)
+        except Killed:
+            continue
+        assert killed == list(kill_at)
+        return run, trainer
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+def test_a_killed_run_ends_as_an_uninterrupted_one_and_logs_whether_z_lives(trained, tmp_path):
+    runs = [trained, train(tmp_path, kill_at=(5,))]
+    for one, other in zip(*(weights(trainer).values() for _, trainer in runs), strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    logs = [[json.loads(x) for x in run.metrics.read_text().splitlines()] for run, _ in runs]
+    for line in logs[0] + logs[1]:
+        del line["seconds"]
+    assert logs[0] == logs[1] and len(logs[0]) == 10
+    judged = [line["step"] for line in logs[0] if {"gain", "ratio"} <= line.keys()]
+    assert judged == [5, 10]
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    """The run's SavedModel."""
+    path = tmp_path_factory.mktemp("model") / "saved"
+    driver.export(METHODS["conditional"], trained[0], path, Completing(seed=3), storage="float16")
+    return path
+
+
+def call(saved, name, **inputs):
+    return (
+        tf.saved_model.load(str(saved))
+        .signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})["completed"]
+        .numpy()
+    )
+
+
+def test_a_seed_is_an_answer_alone_and_in_a_batch_and_known_pixels_stay(saved):
+    images, holes = scene(2, 50, 70)
+    hidden = np.where(holes == 1, np.float32(np.nan), images)
+    seeds = np.array([3, 11, 3], np.int32)
+    found = call(saved, "complete_samples", images=hidden, masks=holes, seeds=seeds)
+    assert found.shape == (2, 3, 50, 70, 3)
+    missing = np.broadcast_to(holes == 1, images.shape)
+    for sample in found.swapaxes(0, 1):
+        np.testing.assert_array_equal(sample[~missing], images[~missing])
+    np.testing.assert_array_equal(found[:, 0], found[:, 2])
+    assert np.abs(found[:, 0] - found[:, 1]).max() > 1e-3
+    one = call(saved, "complete_samples", images=images[1:], masks=holes[1:], seeds=seeds[1:2])
+    np.testing.assert_allclose(one[0, 0], found[1, 1], atol=1e-5)
+    single = call(saved, "complete", images=images, masks=holes)  # by the stored seed
+    np.testing.assert_allclose(single, found[:, 0], atol=1e-5)
+    fast = call(saved, "complete_samples_bfloat16", images=images, masks=holes, seeds=seeds)
+    np.testing.assert_allclose(fast, found, atol=0.05)
+
+
+def test_what_is_exported_is_the_averaged_generator(trained, tmp_path):
+    images, holes = scene(2, SIDE, SIDE)
+    holes = masks.draw(MaskSpec(), 2, SIDE, SIDE, [0, 0]).numpy()
+    network = trained[1].networks["average"]
+    z = tf.tile(room.latents(tf.constant([5, 6]), TINY.latent)[None], [2, 1, 1])
+    expected = room.sample(network, images, holes, z)
+    driver.export(METHODS["conditional"], trained[0], tmp_path / "model", Completing())
+    found = call(
+        tmp_path / "model", "complete_samples", images=images, masks=holes,
+        seeds=np.array([5, 6], np.int32),
+    )  # fmt: skip
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_command_writes_the_samples(saved, tmp_path):
+    generator = np.random.default_rng(2)
+    image = generator.random((60, 90, 3), np.float32)
+    write_image(tmp_path / "a.png", image)
+    arguments = (f"--model={saved}", "--input=a.png", "--mask_kind=center", "--hole_size=20")
+    result = commands.run("wgan_inpaint.complete", *arguments, "--samples=3", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    names = {path.name for path in (tmp_path / "completed").iterdir()}
+    assert names == {"a.png", "a_sample1.png", "a_sample2.png", "a_sample3.png", "a_samples.png"}
+    first, second = (read_image(tmp_path / "completed" / f"a_sample{n}.png") for n in (1, 2))
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, read_image(tmp_path / "completed" / "a.png"))
+    result = commands.run("wgan_inpaint.complete", *arguments, "--samples=0", cwd=tmp_path)
+    assert result.returncode == 1 and "--samples=0" in result.stderr
+    assert "Traceback" not in result.stderr
+    result = commands.run("wgan_inpaint.complete", *arguments, "--iterations=3", cwd=tmp_path)
+    assert "--iterations: a flag of --method=latent_search, not of conditional" in result.stderr
+
+
+def test_a_model_that_draws_no_samples_is_refused(tmp_path):
+    module = tf.Module()
+    module.complete = lambda images, holes: images
+    export.save(module, tmp_path / "model", {"method": "conditional", "image_size": 32})
+    assert models.load_model(tmp_path / "model").complete_samples is None
+    with pytest.raises(InputError, match="no signature complete_samples"):
+        room.completer(Completing(), None, tmp_path / "model", Options())
