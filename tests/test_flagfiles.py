@@ -373,7 +373,7 @@ RECIPES = {
         },
     },
 }
-OURS = {"wgan_cpu"}  # no paper's
+OURS = {"wgan_cpu", "unsupervised_cpu"}  # no paper's
 
 
 def test_no_recipe_is_left_out():

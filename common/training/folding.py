@@ -243,22 +243,27 @@ class Stored(tf.Module):
     """A Keras network with branches, which has nothing to fold: any storage, either type in use.
 
     Attributes:
-      arrays: its weights, in the order of the network's.
+      arrays: its weights, those that were trained first.
     """
 
     def __init__(self, build, weights, storage=tf.float32):
         """Keeps the weights.
 
         Args:
-          build: from a Keras dtype policy to the network, all of whose weights are trainable.
+          build: from a Keras dtype policy to the network.
           weights: numpy arrays, of ``get_weights``.
           storage: type of the stored weights: tf.float32, or tf.float16 for half the size.
         """
         super().__init__(name="stored")
-        self.arrays = [tf.Variable(tf.cast(x, storage), trainable=False) for x in weights]
         policies = {tf.float32: "float32", tf.bfloat16: "mixed_bfloat16"}
+        networks = {dtype: build(policy) for dtype, policy in policies.items()}
+        plain = networks[tf.float32]
+        plain.set_weights(weights)
+        self._trained = len(plain.trainable_variables)
+        ordered = plain.trainable_variables + plain.non_trainable_variables
+        self.arrays = [tf.Variable(tf.cast(x.value, storage), trainable=False) for x in ordered]
         # Not as attributes: a SavedModel would hold the weights of both as well.
-        self._network = {dtype: build(policy) for dtype, policy in policies.items()}.get
+        self._network = networks.get
 
     def at(self, dtype):
         """The network as a function of what the Keras model takes.
@@ -270,6 +275,7 @@ class Stored(tf.Module):
 
         def run(inputs):
             weights = [tf.cast(array, tf.float32) for array in self.arrays]
-            return network.stateless_call(weights, [], inputs)[0]
+            trained, others = weights[: self._trained], weights[self._trained :]
+            return network.stateless_call(trained, others, inputs, training=False)[0]
 
         return run

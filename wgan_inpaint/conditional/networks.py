@@ -1,5 +1,9 @@
 """Generator G(m, z) and discriminator D(m, x) of the conditional GAN.
 
+Two architectures. "listing" is that of the document [4], with what its code lacks and we add: the
+encoder that brings m in, which mirrors the generator, and rows of stride 2 (the listing's generator
+ends at 16x16 pixels, its discriminator is made for 32x32). "style" is ours:
+
 z enters the generator as style at every scale and at 4x4: skips alone would paint the hole's edge
 and all high resolutions without it. Nothing is normalized over a batch, so that an answer does not
 depend on the other pictures of its batch.
@@ -8,6 +12,7 @@ depend on the other pictures of its batch.
     ICLR 2021. Section 3.3: the style is [mapping(z), Dense of the encoder].
 [2] T. Karras et al. Progressive Growing of GANs. ICLR 2018. Section 4.2: pixel normalization.
 [3] E. Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI 2018.
+[4] 无监督学习在图像修复中的应用. Section 5.
 """
 
 import keras
@@ -19,10 +24,17 @@ LEAK = 0.2  # of LeakyReLU
 STYLE = 96  # channels of either half of the style
 START = 4  # side of the encoder's last map and of the generator's first
 SEED_CHANNELS = 32  # of z's own map there
+STDDEV = 0.02  # of the initial weights that are not He's, DCGAN's
+CODE = 100  # of the encoder of "listing", as long as its z
 # Channels from the full size down, each half as wide and high; 128 px has one row more on top.
 ENCODER = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
 DECODER = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
 DISCRIMINATOR = {32: (32, 64, 96, 128), 64: (16, 32, 64, 96, 128), 128: (12, 16, 32, 64, 96, 128)}
+
+# Of [4]: the generator's rows from 4x4 up, but the last, which makes the picture; the
+# discriminator's, each half as wide and high. The listing has the three of 16 and of 32 px.
+LISTING = {32: (128, 64, 32), 64: (256, 128, 64, 32), 128: (512, 256, 128, 64, 32)}
+LISTING_DISCRIMINATOR = {32: (32, 64, 128), 64: (32, 64, 128, 256), 128: (32, 64, 128, 256, 512)}
 
 
 class PixelNorm(keras.layers.Layer):
@@ -104,10 +116,11 @@ def _leaky(x, name, dtype):
     return keras.layers.LeakyReLU(LEAK, name=name, dtype=dtype)(x)
 
 
-def generator(size=64, latent=64, dtype="float32"):
+def generator(architecture="style", size=64, latent=64, dtype="float32"):
     """Builds G(m, z): the encoder runs once for each picture, the rest once for each sample.
 
     Args:
+      architecture: "style" or "listing".
       size: S in pixels, one of ``ENCODER``.
       latent: Z, length of z.
       dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
@@ -122,8 +135,43 @@ def generator(size=64, latent=64, dtype="float32"):
         "masks": keras.Input((size, size, 1), name="masks"),
         "z": keras.Input((None, latent), name="z"),
     }
-    x = layers.DamagedImage(name="damaged")({n: inputs[n] for n in ("images", "masks")})
-    maps = []
+    damaged = layers.DamagedImage(name="damaged")({n: inputs[n] for n in ("images", "masks")})
+    z = EachSample(name="each_z", dtype=dtype)(inputs["z"])
+    build = {"style": _style, "listing": _listing}[architecture]
+    pictures = OfSamples(name="pictures")([build(damaged, z, inputs["z"], dtype), inputs["z"]])
+    return keras.Model(inputs, pictures, name="generator")
+
+
+def _listing(x, z, samples, dtype):
+    """The generator of [4] behind its mirror image, from the damaged picture and every z."""
+    rows, normal = LISTING[x.shape[1]], keras.initializers.RandomNormal
+    options = {"padding": "same", "use_bias": False, "dtype": dtype}
+    for n, channels in enumerate((*rows[:0:-1], rows[0])):
+        x = keras.layers.Conv2D(
+            channels, 4, 2, name=f"encode{n}", kernel_initializer=normal(0, STDDEV), **options
+        )(x)
+        if n:
+            x = layers.BatchNorm(name=f"encode{n}_norm", dtype=dtype)(x)
+        x = _leaky(x, f"encode{n}_relu", dtype)
+    x = keras.layers.Flatten(name="flatten", dtype=dtype)(x)
+    x = ForSamples(name="each_code", dtype=dtype)([_dense(x, CODE, "code", dtype, STDDEV), samples])
+    x = keras.layers.Concatenate(name="join", dtype=dtype)([z, x])
+    x = keras.layers.Reshape((1, 1, x.shape[-1]), name="pixel", dtype=dtype)(x)
+    for n, channels in enumerate((*rows, 3)):
+        steps = {"strides": 2, "padding": "same"} if n else {"strides": 1, "padding": "valid"}
+        x = keras.layers.Conv2DTranspose(
+            channels, 4, name=f"decode{n}", kernel_initializer=normal(0, STDDEV),
+            **{**options, **steps},
+        )(x)  # fmt: skip
+        if n < len(rows):
+            x = layers.BatchNorm(name=f"decode{n}_norm", dtype=dtype)(x)
+            x = keras.layers.ReLU(name=f"decode{n}_relu", dtype=dtype)(x)
+    return x
+
+
+def _style(x, z, samples, dtype):
+    """The encoder, and the decoder whose every scale is modulated by z and the encoder."""
+    size, maps = x.shape[1], []
     for n, channels in enumerate(ENCODER[size]):
         if n == 0:
             x = _conv(x, channels, 3, "encode0", dtype)
@@ -134,9 +182,8 @@ def generator(size=64, latent=64, dtype="float32"):
         maps.append(x)
 
     def repeated(x, name):
-        return ForSamples(name=name, dtype=dtype)([x, inputs["z"]])
+        return ForSamples(name=name, dtype=dtype)([x, samples])
 
-    z = EachSample(name="each_z", dtype=dtype)(inputs["z"])
     w = _leaky(_dense(z, STYLE, "mapping0", dtype), "mapping0_relu", dtype)
     w = _leaky(_dense(w, STYLE, "mapping1", dtype), "mapping1_relu", dtype)
     context = keras.layers.Flatten(name="flatten", dtype=dtype)(maps[-1])
@@ -155,15 +202,14 @@ def generator(size=64, latent=64, dtype="float32"):
         film = _dense(style, 2 * channels, f"decode{n}_style", dtype, spread=0.1)
         x = Modulate(name=f"decode{n}_film", dtype=dtype)([x, film])
         x = _leaky(x, f"decode{n}_relu", dtype)
-    x = _conv(x, 3, 3, "output", dtype)
-    pictures = OfSamples(name="pictures")([x, inputs["z"]])
-    return keras.Model(inputs, pictures, name="generator")
+    return _conv(x, 3, 3, "output", dtype)
 
 
-def discriminator(size=64, dtype="float32"):
+def discriminator(architecture="style", size=64, dtype="float32"):
     """Builds D(m, x): six channels, the damaged picture and the candidate.
 
     Args:
+      architecture: "style" or "listing".
       size: S in pixels.
       dtype: Keras dtype policy.
 
@@ -171,11 +217,35 @@ def discriminator(size=64, dtype="float32"):
       A ``keras.Model`` from [B, S, S, 6] in [-1, 1] to logits [B, 1], float32.
     """
     pair = keras.Input((size, size, 6), name="pair")
-    x = pair
+    build = {"style": _plain_rows, "listing": _listing_rows}[architecture]
+    return keras.Model(pair, build(pair, dtype), name="discriminator")
+
+
+def _listing_rows(x, dtype):
+    """Of [4], without its sigmoid: logits; no bias, BatchNorm from the second row."""
+    for n, channels in enumerate(LISTING_DISCRIMINATOR[x.shape[1]]):
+        x = keras.layers.Conv2D(
+            channels, 4, 2, "same", use_bias=False, name=f"conv{n}", dtype=dtype,
+            kernel_initializer=keras.initializers.RandomNormal(0, STDDEV),
+        )(x)  # fmt: skip
+        if n:
+            x = layers.BatchNorm(name=f"norm{n}", dtype=dtype)(x)
+        x = _leaky(x, f"relu{n}", dtype)
+    x = keras.layers.Flatten(name="flatten", dtype=dtype)(x)
+    initial = keras.initializers.RandomNormal(0, STDDEV)
+    logit = keras.layers.Dense(
+        1, use_bias=False, kernel_initializer=initial, name="logit", dtype="float32"
+    )
+    return logit(x)
+
+
+def _plain_rows(x, dtype):
+    """Without normalization: the penalty on its gradient is its only brake."""
+    size = x.shape[1]
     for n, channels in enumerate(DISCRIMINATOR[size]):
         side, strides = (4, 2) if n else (3, 1)
         x = _leaky(_conv(x, channels, side, f"conv{n}", dtype, strides), f"relu{n}", dtype)
     last = DISCRIMINATOR[size][-1]
     x = _leaky(_conv(x, last, 3, "last", dtype), "last_relu", dtype)
     x = keras.layers.Flatten(name="flatten", dtype=dtype)(x)
-    return keras.Model(pair, _dense(x, 1, "logit", "float32", spread=0.02), name="discriminator")
+    return _dense(x, 1, "logit", "float32", spread=STDDEV)

@@ -116,6 +116,7 @@ class ConditionalTrainer(Trainer):
             scores = self._judge(damaged, real), self._judge(damaged, fake)
             if own.objective == "gan":
                 loss = losses.discriminator_gan(*scores)
+                loss *= 0.5 if own.discriminator_halves == "mean" else 1
             elif own.objective == "hinge":  # [4]
                 loss = tf.reduce_mean(tf.nn.relu(1 - scores[0]) + tf.nn.relu(1 + scores[1]))
             else:
@@ -251,12 +252,13 @@ class LateCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator."""
+    kind, size = settings.architecture, settings.size
     built = {
-        name: generator(settings.size, settings.latent, policy) for name in ("generator", "average")
+        name: generator(kind, size, settings.latent, policy) for name in ("generator", "average")
     }
     built["average"].set_weights(built["generator"].get_weights())
     built["average"].trainable = False
-    return {**built, "discriminator": discriminator(settings.size, policy)}
+    return {**built, "discriminator": discriminator(kind, size, policy)}
 
 
 def build(settings, holes, policy):
@@ -326,10 +328,11 @@ def exported(restored, completing, storage, jit_compile):
     own = restored.settings
 
     def built(policy):
-        return generator(own.size, own.latent, policy)
+        return generator(own.architecture, own.size, own.latent, policy)
 
     stored = folding.Stored(built, restored.networks["average"].get_weights(), storage)
     return Completion(stored, own.size, own.latent, completing.seed), {
+        "architecture": own.architecture,
         "image_size": own.size,
         "latent": own.latent,
         "whole": True,

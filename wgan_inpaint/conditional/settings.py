@@ -5,6 +5,7 @@ import dataclasses
 from common.completion.files import sample_endings
 from common.settings import setting
 
+KINDS = ("style", "listing")
 SIZES = (32, 64, 128)
 TERMS = ("none", "l1", "mean", "energy", "mode_seeking", "rcgan")
 OBJECTIVES = ("gan", "hinge", "wgan_gp")
@@ -20,6 +21,9 @@ class Conditional:
     decay: str = "none"
     seed: int = 0
     mask_kind: tuple = ("center", "rectangle")
+    architecture: str = setting(
+        "style", "The document's listing, or ours: z as style at every scale.", choices=KINDS
+    )
     image_size: int = setting(64, "Side of the pictures (pixels).", choices=SIZES)
     latent: int = setting(64, "Length of z.", least=1)
     objective: str = setting("gan", "What G and D play for.", choices=OBJECTIVES)
@@ -30,6 +34,11 @@ class Conditional:
         choices=TERMS,
     )
     reconstruction_weight: float = setting(10.0, "Of that term.", least=0.0)
+    discriminator_halves: str = setting(
+        "sum",
+        "gan: D's loss at real and at drawn pictures, added or averaged.",
+        choices=("sum", "mean"),
+    )
     r1: float = setting(
         0.3, "gan, hinge: gamma of the penalty on D's gradient at real pictures.", least=0.0
     )
@@ -40,7 +49,7 @@ class Conditional:
     averaging: float = setting(
         0.998, "Decay of the moving average of G's weights, which is used.", least=0.0, most=1.0
     )
-    conditional_steps: int = setting(20_000, "Updates of both networks.", least=1)
+    conditional_steps: int = setting(100_000, "Updates of both networks.", least=1)
     validation: str = setting(
         "",
         "Folder, or tfds data set, of the pictures that gain and ratio are measured on; empty: the "

@@ -56,7 +56,7 @@ def scene(count, height, width, seed=1):
 
 @pytest.mark.parametrize(("size", "counts"), [(64, (1_140_275, 486_705)), (128, None)])
 def test_the_networks_are_those_of_the_table(size, counts):
-    both = networks.generator(size), networks.discriminator(size)
+    both = networks.generator(size=size), networks.discriminator(size=size)
     if counts:
         assert tuple(network.count_params() for network in both) == counts
     assert both[0].output_shape == (None, None, size, size, 3)
@@ -64,6 +64,22 @@ def test_the_networks_are_those_of_the_table(size, counts):
     assert both[0].get_layer("start_map").output.shape[1:3] == (4, 4)
     names = {layer.name for layer in both[0].layers}
     assert {f"decode{n}_film" for n in range(len(networks.DECODER[size]))} <= names
+
+
+def test_the_listing_is_the_documents():
+    """Its rows stand where they stood, and D ends in one number at 32 px."""
+    network = networks.generator("listing", 32, 100)
+    rows = [x for x in network.layers if isinstance(x, keras.layers.Conv2DTranspose)]
+    assert [x.filters for x in rows] == [128, 64, 32, 3]
+    assert [tuple(x.output.shape[1:3]) for x in rows] == [(n, n) for n in (4, 8, 16, 32)]
+    assert not any(x.use_bias for x in rows) and {x.kernel_size for x in rows} == {(4, 4)}
+    judge = networks.discriminator("listing", 32)
+    rows = [x for x in judge.layers if isinstance(x, keras.layers.Conv2D)]
+    assert [x.filters for x in rows] == [32, 64, 128]
+    # 4 x 4 x 6 x 32 + ..., gamma and beta of two BatchNorms, 4 x 4 x 128 to one.
+    trained = sum(int(np.prod(x.shape)) for x in judge.trainable_variables)
+    assert trained == 16 * (6 * 32 + 32 * 64 + 64 * 128) + 2 * (64 + 128) + 16 * 128
+    assert networks.generator("listing", 64).output_shape[2:] == (64, 64, 3)
 
 
 def test_z_reaches_every_place_where_it_enters():
@@ -271,6 +287,25 @@ def test_a_seed_is_an_answer_alone_and_in_a_batch_and_known_pixels_stay(saved):
     np.testing.assert_allclose(single, found[:, 0], atol=1e-5)
     fast = call(saved, "complete_samples_bfloat16", images=images, masks=holes, seeds=seeds)
     np.testing.assert_allclose(fast, found, atol=0.05)
+
+
+def test_the_listing_trains_and_its_export_is_the_network(tmp_path):
+    trainer = make_trainer(
+        architecture="listing", reconstruction="none", r1=0.0, averaging=0.0,
+        discriminator_halves="mean",
+    )  # fmt: skip
+    step(trainer, 2)
+    network, images, holes = trainer.networks["average"], *scene(2, SIDE, SIDE)
+    holes = masks.draw(MaskSpec(), 2, SIDE, SIDE, [0, 0]).numpy()
+    for a, b in zip(*(trainer.networks[n].weights for n in ("average", "generator")), strict=True):
+        np.testing.assert_array_equal(a, b)
+    settings = dataclasses.replace(TINY, architecture="listing")
+    restored = driver.Restored(None, settings, {"average": network}, "")
+    module, _ = room.exported(restored, Completing(seed=2), tf.float32, False)
+    z = tf.tile(room.latents(tf.constant([2]), TINY.latent)[None], [2, 1, 1])
+    expected = room.sample(network, images, holes, z)[:, 0]
+    found = np.where(holes == 1, module.complete(images, tf.constant(holes)), images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_what_is_exported_is_the_averaged_generator(trained, tmp_path):
