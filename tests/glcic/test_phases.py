@@ -10,7 +10,7 @@ from common.pictures.masks import MaskSpec
 from common.training import losses
 from common.training.runs import Row
 from common.training.trainer import describe
-from glcic import networks, phases
+from glcic import networks, patches, phases
 from glcic.networks import Conv
 from glcic.settings import Glcic
 
@@ -31,12 +31,15 @@ SMALL = networks.Architecture(
     features=8,
 )
 HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
+SEVERAL = MaskSpec(kinds=("square",), holes=3, hole_min=2, hole_max=4)
 RATE = 0.1
 PHASES = tuple(phases.PhasesTrainer.measures)
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
 
 
-def make_trainer(alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float32"):
+def make_trainer(
+    alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float32", holes=HOLES, seed=5
+):
     """A trainer with plain gradient descent, the same weights every time."""
     keras.utils.set_random_seed(1)
     built = {
@@ -46,12 +49,12 @@ def make_trainer(alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float
     return phases.PhasesTrainer(
         built,
         {name: keras.optimizers.SGD(RATE) for name in built},
-        HOLES,
+        holes,
         SMALL.image_size,
         SMALL.patch_size,
         phases.Weights(alpha, beta, minimax),
         features,
-        seed=5,
+        seed=seed,
     )
 
 
@@ -80,24 +83,6 @@ def same(before, after):
 def close(actual, expected, atol=2e-6):
     for a, b in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol)
-
-
-def test_patches_are_centred_on_the_hole_and_moved_inside_at_the_border():
-    rows, columns = np.indices((16, 20))
-    images = np.stack([np.stack([rows, columns], -1)] * 4).astype(np.float32)
-    holes = np.zeros((4, 16, 20, 1), np.float32)
-    holes[0, 5:9, 7:13] = 1  # centred at (7, 10)
-    holes[1, 0:3, 18:20] = 1  # at the upper right corner
-    holes[2, 15, 0] = holes[2, 11, 6] = 1  # two pixels; box 11..16, 0..7
-    expected = [(4, 7), (0, 14), (10, 0), (5, 7)]  # without a hole: the middle
-    for compiled in (False, True):
-        cut = tf.function(lambda x, m: phases.local_patches(x, m, 6), jit_compile=compiled)
-        patches = cut(images, holes).numpy()
-        assert patches.shape == (4, 6, 6, 2)
-        for n, (top, left) in enumerate(expected):
-            np.testing.assert_array_equal(
-                patches[n], images[n, top : top + 6, left : left + 6], err_msg=str(n)
-            )
 
 
 def test_phase_1_trains_the_completion_network_alone():
@@ -148,8 +133,9 @@ def descended(network, tape, loss):
 
 
 def judge(trainer, images, holes):
-    patches = phases.local_patches(images, holes, SMALL.patch_size)
-    return trainer.discriminator({"images": images, "patches": patches}, training=True)
+    places = patches.corners(holes, SMALL.patch_size, seed=[0, 0])  # each hole fits: any seed
+    seen = {"images": images, "patches": patches.cut(images, places, SMALL.patch_size)}
+    return trainer.discriminator(seen, training=True)
 
 
 def hand_computed_scene(trainer, training):
@@ -243,9 +229,36 @@ def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
         make_trainer(beta=0.25)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
-    eager, compiled = make_trainer(), make_trainer()
+def test_of_several_holes_both_networks_see_the_same_one(monkeypatch):
+    seeds, seen = [], []
+    choose, cut = patches.corners, patches.cut
+
+    def choosing(holes, size, seed):
+        seeds.append(tuple(np.array(seed)))
+        return choose(holes, size, seed)
+
+    def cutting(images, places, size):
+        seen.append(places.numpy())
+        return cut(images, places, size)
+
+    monkeypatch.setattr(patches, "corners", choosing)
+    monkeypatch.setattr(patches, "cut", cutting)
+    trainer = make_trainer(holes=SEVERAL)
+    _, holes, other_holes = (part.numpy() for part in trainer.scene(IMAGES))
+    step(trainer, "joint")
+    real, fake, judged = seen
+    np.testing.assert_array_equal(fake, judged)
+    for places, masks in ((fake, holes), (real, other_holes)):
+        for (top, left), mask in zip(places, masks, strict=True):
+            assert mask[top : top + 8, left : left + 8].any()
+    step(trainer, "joint")
+    step(make_trainer(holes=SEVERAL, seed=6), "discriminator")
+    assert len(set(seeds)) == 3, "a seed of its own for each step of each run"
+
+
+@pytest.mark.parametrize(("phase", "holes"), [*((p, HOLES) for p in PHASES), ("joint", SEVERAL)])
+def test_a_step_compiled_with_xla_equals_the_eager_one(phase, holes):
+    eager, compiled = make_trainer(holes=holes), make_trainer(holes=holes)
     before = {name: getattr(eager, name).get_weights() for name in ("completion", "discriminator")}
     values = step(eager, phase)
     assert step(compiled, phase, compiled=True) == pytest.approx(values, rel=1e-4)
@@ -257,11 +270,12 @@ def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
     assert int(compiled.step) == 1
 
 
-def test_mixed_precision_compiles_and_keeps_weights_and_losses_in_float32():
-    trainer = make_trainer(dtype="mixed_bfloat16")
+@pytest.mark.parametrize("holes", [HOLES, SEVERAL])
+def test_mixed_precision_compiles_and_keeps_weights_and_losses_in_float32(holes):
+    trainer = make_trainer(dtype="mixed_bfloat16", holes=holes)
     before = [trained(n) for n in (trainer.completion, trainer.discriminator)]
     values = step(trainer, "joint", compiled=True)
-    assert values == pytest.approx(step(make_trainer(), "joint"), rel=0.1)
+    assert values == pytest.approx(step(make_trainer(holes=holes), "joint"), rel=0.1)
     for network, old in zip((trainer.completion, trainer.discriminator), before, strict=True):
         assert {v.dtype for v in network.weights} == {"float32"}
         assert not any(same(old, trained(network)))
