@@ -27,6 +27,9 @@ from glcic.networks import ARCHITECTURES, completion_network, discriminator
 
 SAMPLES = 8  # images of a sample grid
 MEAN_COLOR_IMAGES = 1000
+# The readings of L_M: ``settings.Glcic.reconstruction``.
+RECONSTRUCTIONS = {"all": losses.masked_mse, "missing": losses.missing_mse}
+COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
 PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
 
@@ -34,15 +37,23 @@ PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are l
 class Weights:
     """Weights of the completion network's loss: L_M + alpha GAN + beta L_p ([2] eq. 4).
 
+    The papers leave open how its terms are meant; a weight means another thing under each reading.
+
     Attributes:
       alpha: of the adversarial term, in phase 3.
       beta: of the perceptual term, in phases 1 and 3.
-      minimax: the adversarial term is the paper's log(1 - D) instead of -log D.
+      minimax: the adversarial term is the papers' log(1 - D) instead of -log D.
+      reconstruction: L_M is ``losses.masked_mse`` ("all") or ``losses.missing_mse`` ("missing"),
+        which is some twenty times as large, so that alpha and beta count for so much less.
+      perceptual_on: L_p is that of the completed picture, the known pixels put back ("pasted"), or
+        that of the network's output, which then has to match the known pixels, too ("output").
     """
 
     alpha: float
     beta: float = 0.0
     minimax: bool = False
+    reconstruction: str = "all"
+    perceptual_on: str = "pasted"
 
 
 class PhasesTrainer(Trainer):
@@ -60,7 +71,16 @@ class PhasesTrainer(Trainer):
     draws = ("holes",)
 
     def __init__(
-        self, networks, optimizers, mask_spec, size, patch_size, weights, features=None, seed=0
+        self,
+        networks,
+        optimizers,
+        mask_spec,
+        size,
+        patch_size,
+        weights,
+        features=None,
+        seed=0,
+        fill="mean",
     ):
         """Makes a trainer.
 
@@ -73,12 +93,14 @@ class PhasesTrainer(Trainer):
           weights: a ``Weights``.
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.
           seed: of the holes, and of the one that the local discriminator sees.
+          fill: colour of the hole in the completion network's input: "mean", that of the training
+            set, or one of ``COLORS``.
         """
         super().__init__(networks, optimizers, seed)
         if weights.beta and features is None:
             raise ValueError("the perceptual loss needs a feature extractor")
         self.mask_spec, self.size, self.patch_size = mask_spec, size, patch_size
-        self.weights_of_loss, self.features = weights, features
+        self.weights_of_loss, self.features, self.fill = weights, features, fill
         self.shrink = 1
 
     @property
@@ -105,8 +127,15 @@ class PhasesTrainer(Trainer):
         self.shrink = shrink
 
     def prepare(self, first):
-        """Sets the input layer's mean colour to the training set's ([1] Section 3.2)."""
-        color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
+        """Sets the colour that the input layer fills holes with and subtracts.
+
+        It is the training set's mean ([1] Section 3.2) or another one, which is no paper's but for
+        the black of "GAN在图像修复中的创新应用实践" (Section 4.1).
+        """
+        if self.fill == "mean":
+            color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
+        else:
+            color = [COLORS[self.fill]] * 3
         self.completion.get_layer("input").mean_color.assign(color)
 
     def _shrunk(self, images):
@@ -133,12 +162,15 @@ class PhasesTrainer(Trainer):
 
     def _reconstruction(self, completed, images, holes):
         """L_M + beta L_p, and the parts by name."""
-        parts = {"mse": losses.masked_mse(completed, images, holes)}
+        weights = self.weights_of_loss
+        parts = {"mse": RECONSTRUCTIONS[weights.reconstruction](completed, images, holes)}
         total = parts["mse"]
-        if self.weights_of_loss.beta:
-            pasted = holes * completed + (1 - holes) * images
-            parts["perceptual"] = losses.perceptual_l1(self.features(pasted), self.features(images))
-            total += self.weights_of_loss.beta * parts["perceptual"]
+        if weights.beta:
+            judged = completed
+            if weights.perceptual_on == "pasted":
+                judged = holes * completed + (1 - holes) * images
+            parts["perceptual"] = losses.perceptual_l1(self.features(judged), self.features(images))
+            total += weights.beta * parts["perceptual"]
         return total, parts
 
     def _places(self, holes, other_holes):
@@ -273,9 +305,16 @@ def build(settings, holes, policy):
         holes,
         architecture.image_size,
         architecture.patch_size,
-        Weights(settings.alpha, settings.beta, settings.gan == "minimax"),
+        Weights(
+            settings.alpha,
+            settings.beta,
+            settings.gan == "minimax",
+            settings.reconstruction,
+            settings.perceptual_on,
+        ),
         features,
         settings.seed,
+        settings.fill,
     )
 
 

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from common.pictures import images as image_files
+from common.pictures import masks
 from common.pictures.masks import MaskSpec
+from common.settings import own
 from common.training import losses
 from common.training.runs import Row
 from common.training.trainer import describe
@@ -38,7 +40,15 @@ IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).a
 
 
 def make_trainer(
-    alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float32", holes=HOLES, seed=5
+    alpha=0.5,
+    beta=0.0,
+    minimax=False,
+    features=None,
+    dtype="float32",
+    holes=HOLES,
+    seed=5,
+    fill="mean",
+    **readings,
 ):
     """A trainer with plain gradient descent, the same weights every time."""
     keras.utils.set_random_seed(1)
@@ -52,9 +62,10 @@ def make_trainer(
         holes,
         SMALL.image_size,
         SMALL.patch_size,
-        phases.Weights(alpha, beta, minimax),
+        phases.Weights(alpha, beta, minimax, **readings),
         features,
-        seed=seed,
+        seed,
+        fill,
     )
 
 
@@ -127,6 +138,19 @@ def test_the_mean_colour_is_kept_and_not_trained():
         np.testing.assert_allclose(color, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("fill", "color"), [("grey", 0.5), ("black", 0.0)])
+def test_another_colour_fills_holes_without_a_look_at_the_training_pictures(fill, color):
+    trainer = make_trainer(fill=fill)
+    trainer.prepare(None)
+    layer = trainer.completion.get_layer("input")
+    image = np.full((1, 2, 2, 3), 0.75, np.float32)
+    hole = np.zeros((1, 2, 2, 1), np.float32)
+    hole[0, 0, 0] = 1
+    seen = layer({"images": image, "masks": hole}).numpy()[..., :3] + color
+    np.testing.assert_allclose(seen[0, 0, 0], color)
+    np.testing.assert_allclose(seen[0, 1, 1], 0.75)
+
+
 def descended(network, tape, loss):
     gradients = tape.gradient(loss, network.trainable_variables)
     return [v - RATE * g for v, g in zip(trained(network), gradients, strict=True)]
@@ -177,14 +201,26 @@ def features(x):
     return [x[:, ::2, ::2], 3 * x]
 
 
-def joint_step_by_hand(trainer, alpha, minimax, beta):
+def squared_error(completed, images, holes, reconstruction):
+    """The readings of L_M, from their words."""
+    if reconstruction == "all":
+        return tf.reduce_mean((holes * (completed - images)) ** 2)
+    each = [
+        tf.reduce_mean(tf.boolean_mask((2 * c - 1) - (2 * x - 1), m[..., 0] > 0) ** 2)
+        for c, x, m in zip(*map(tf.unstack, (completed, images, holes)), strict=True)
+    ]
+    return tf.add_n(each) / len(each)
+
+
+def joint_step_by_hand(trainer, alpha, minimax, beta, reconstruction="all", perceptual_on="pasted"):
     """One for each network in turn ([1] Algorithm 1): the completion network's new weights."""
     train_discriminator_by_hand(trainer, training=True)
     with tf.GradientTape() as tape:
         images, holes, _, completed, pasted = hand_computed_scene(trainer, training=True)
-        loss = tf.reduce_mean((holes * (completed - images)) ** 2)
+        loss = squared_error(completed, images, holes, reconstruction)
         loss += alpha * losses.generator_gan(judge(trainer, pasted, holes), minimax)
-        loss += beta * losses.perceptual_l1(features(pasted), features(images))
+        seen = {"pasted": pasted, "output": completed}[perceptual_on]
+        loss += beta * losses.perceptual_l1(features(seen), features(images))
     return descended(trainer.completion, tape, loss)
 
 
@@ -199,6 +235,36 @@ def test_a_joint_step_is_one_step_of_each_by_its_own_gradient(alpha, minimax, be
     step(trainer, "joint")
     close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
     close(trained(trainer.completion), completion)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [{"reconstruction": "missing"}, {"perceptual_on": "output"}],
+    ids=lambda readings: next(iter(readings.values())),
+)
+def test_a_joint_step_descends_the_loss_as_it_is_read(readings):
+    by_hand = make_trainer()
+    completion = joint_step_by_hand(by_hand, 0.7, False, 0.2, **readings)
+    trainer = make_trainer(0.7, 0.2, features=features, **readings)
+    usual = make_trainer(0.7, 0.2, features=features)
+    for one in (trainer, usual):
+        step(one, "joint")
+    close(trained(trainer.completion), completion)
+    assert not any(same(trained(usual.completion), trained(trainer.completion)))
+    close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
+
+
+def test_over_the_missing_pixels_the_error_is_some_twenty_times_as_large_as_over_all():
+    # The papers' holes, sides in [96, 128] of 256 px, and an error that is alike everywhere.
+    holes = masks.draw(
+        MaskSpec(("rectangle",), holes=1, hole_min=96, hole_max=128), 200, 256, 256, [0, 0]
+    )
+    values = [
+        float(reading(tf.fill([200, 256, 256, 3], 0.1), tf.zeros([200, 256, 256, 3]), holes))
+        for reading in (phases.RECONSTRUCTIONS["missing"], phases.RECONSTRUCTIONS["all"])
+    ]
+    assert values[0] == pytest.approx(0.2**2, rel=1e-4)
+    assert values[0] / values[1] == pytest.approx(4 * (256 / 112) ** 2, rel=0.05)  # 20.9
 
 
 def test_alpha_weighs_the_completion_networks_adversarial_term_only():
@@ -248,17 +314,28 @@ def test_of_several_holes_both_networks_see_the_same_one(monkeypatch):
     step(trainer, "joint")
     real, fake, judged = seen
     np.testing.assert_array_equal(fake, judged)
-    for places, masks in ((fake, holes), (real, other_holes)):
-        for (top, left), mask in zip(places, masks, strict=True):
+    for places, missing in ((fake, holes), (real, other_holes)):
+        for (top, left), mask in zip(places, missing, strict=True):
             assert mask[top : top + 8, left : left + 8].any()
     step(trainer, "joint")
     step(make_trainer(holes=SEVERAL, seed=6), "discriminator")
     assert len(set(seeds)) == 3, "a seed of its own for each step of each run"
 
 
-@pytest.mark.parametrize(("phase", "holes"), [*((p, HOLES) for p in PHASES), ("joint", SEVERAL)])
-def test_a_step_compiled_with_xla_equals_the_eager_one(phase, holes):
-    eager, compiled = make_trainer(holes=holes), make_trainer(holes=holes)
+PERCEPTUAL = {"beta": 0.2, "features": features}
+
+
+@pytest.mark.parametrize(
+    ("phase", "options"),
+    [
+        *((phase, {}) for phase in PHASES),
+        ("joint", {"holes": SEVERAL}),
+        ("joint", {"reconstruction": "missing", **PERCEPTUAL, "perceptual_on": "output"}),
+        ("completion", {"reconstruction": "missing", **PERCEPTUAL}),
+    ],
+)
+def test_a_step_compiled_with_xla_equals_the_eager_one(phase, options):
+    eager, compiled = make_trainer(**options), make_trainer(**options)
     before = {name: getattr(eager, name).get_weights() for name in ("completion", "discriminator")}
     values = step(eager, phase)
     assert step(compiled, phase, compiled=True) == pytest.approx(values, rel=1e-4)
@@ -338,6 +415,42 @@ def test_the_plan_is_the_three_phases():
         "completion_half_size",
         "joint",
     ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "measure"),
+    [
+        ({"reconstruction": "missing"}, "mse"),
+        ({"perceptual_on": "output"}, "perceptual"),
+        ({"gan": "minimax"}, "gan"),
+        ({"fill": "black"}, "mse"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_a_setting_reaches_the_loss(choice, measure, monkeypatch):
+    monkeypatch.setitem(phases.ARCHITECTURES, "small", SMALL)
+    monkeypatch.setattr(phases.vgg19, "feature_extractor", lambda *_, **__: features)
+    values = []
+    for chosen in ({}, choice):
+        keras.utils.set_random_seed(1)
+        settings = Glcic(architecture="small", beta=0.5, alpha=0.5, **chosen)
+        trainer = phases.build(settings, HOLES, "float32")
+        layer = trainer.completion.get_layer("conv1")
+        layer.kernel.assign(layer.kernel * 30)
+        trainer.prepare(lambda count: IMAGES.numpy()[:count])
+        values.append(step(trainer, "joint"))
+    without, other = values
+    for name in {"mse", "perceptual", "gan"} - {measure}:
+        if choice != {"fill": "black"}:
+            assert other[name] == without[name]
+    assert abs(other[measure] - without[measure]) > 1e-3 * abs(without[measure])
+    assert other["loss"] != without["loss"]
+
+
+def test_every_reading_that_may_be_chosen_is_there():
+    choices = {field.name: field.metadata["choices"] for field in own(Glcic)}
+    assert tuple(phases.RECONSTRUCTIONS) == choices["reconstruction"]
+    assert ("mean", *phases.COLORS) == choices["fill"]
 
 
 def test_samples_show_hole_output_completion_and_original(tmp_path):
