@@ -15,9 +15,9 @@ import tensorflow as tf
 def masked_mse(completed, images, masks):
     """Mean over all elements of ``m * (C(x, m) - x)^2``: one reading of [1] eq. 2 and [2] eq. 2.
 
-    Both are norms without a divisor that the text calls MSE. The mean is over B, H, W and C alike,
-    known pixels included, as Torch's MSECriterion of the masked pictures: a larger hole weighs
-    more.
+    [1] has a norm and [2] a square, neither with a divisor, and both call it MSE. The mean is over
+    B, H, W and C alike, known pixels included, as Torch's MSECriterion of the masked pictures: a
+    larger hole weighs more.
 
     Args:
       completed: [B, H, W, 3] in [0, 1], C(x, m).

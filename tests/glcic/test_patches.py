@@ -100,6 +100,12 @@ def drawn(hole, count=300):
     return places(np.repeat(hole[None, ..., None].astype(np.float32), count, axis=0))
 
 
+def test_holes_that_fit_together_are_seen_together_in_every_step():
+    hole = np.zeros((SIDE, SIDE), bool)
+    hole[12:15, 10:13] = hole[26:31, 28:30] = True  # 19 x 20 pixels
+    assert {tuple(corner) for corner in drawn(hole)} == {centred(12, 10, 31, 30)}
+
+
 def test_each_of_several_holes_is_seen_whole_as_often_as_its_area_says():
     hole = np.zeros((SIDE, SIDE), bool)
     boxes = [(2, 3, 10, 11), (30, 28, 46, 44), (5, 40, 9, 44)]
