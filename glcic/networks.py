@@ -27,8 +27,9 @@ SIZE_MULTIPLE = 4
 class CompletionInput(keras.layers.Layer):
     """Images and masks to the completion network's four channels ([1] Section 3.2).
 
-    RGB minus the training set's mean colour, zero in the hole, and the mask itself. What the
-    image holds in the hole is dropped, even if it is not a number.
+    RGB minus the training set's mean colour, zero in the hole, and the mask itself: the hole has
+    that colour, or the one that training chose instead (``phases.PhasesTrainer.prepare``). What
+    the image holds in the hole is dropped, even if it is not a number.
     """
 
     def __init__(self, **kwargs):

@@ -5,7 +5,7 @@
 3. ``joint``: both in turn; the completion network's loss gains alpha times the GAN loss.
 
 Discriminators see completed pictures with the known pixels put back, and real pictures with
-holes (and so patches) of their own.
+holes (and so patches, see ``glcic.patches``) of their own.
 
 [1] Iizuka 2017, Globally and Locally Consistent Image Completion.
 [2] Wang & Wang 2020, 基于生成对抗网络的图像修复算法.
@@ -22,53 +22,45 @@ from common.pictures import images as image_files
 from common.training import loop, losses, vgg19
 from common.training.runs import Row
 from common.training.trainer import Trainer
-from glcic import inference
+from glcic import inference, patches
 from glcic.networks import ARCHITECTURES, completion_network, discriminator
 
 SAMPLES = 8  # images of a sample grid
 MEAN_COLOR_IMAGES = 1000
+# The readings of L_M: ``settings.Glcic.reconstruction``.
+RECONSTRUCTIONS = {"all": losses.masked_mse, "missing": losses.missing_mse}
+COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
+PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
     """Weights of the completion network's loss: L_M + alpha GAN + beta L_p ([2] eq. 4).
 
+    The papers leave open how its terms are meant; a weight means another thing under each reading.
+
     Attributes:
       alpha: of the adversarial term, in phase 3.
       beta: of the perceptual term, in phases 1 and 3.
-      minimax: the adversarial term is the paper's log(1 - D) instead of -log D.
+      minimax: the adversarial term is the papers' log(1 - D) instead of -log D.
+      reconstruction: L_M is ``losses.masked_mse`` ("all") or ``losses.missing_mse`` ("missing"),
+        which is some twenty times as large, so that alpha and beta count for so much less.
+      perceptual_on: L_p is that of the completed picture, the known pixels put back ("pasted"), or
+        that of the network's output, which then has to match the known pixels, too ("output").
     """
 
     alpha: float
     beta: float = 0.0
     minimax: bool = False
-
-
-def local_patches(images, centred_on, size):
-    """Cuts the square around the middle of each hole, moved inside where it would stick out.
-
-    Args:
-      images: [B, H, W, C].
-      centred_on: masks [B, H, W, 1]; the middle is that of the hole's bounding box.
-      size: side of the patch in pixels, at most H and W.
-
-    Returns:
-      [B, size, size, C].
-    """
-    boxes = masks.bounding_boxes(centred_on)
-    height, width = images.shape[1], images.shape[2]
-    tops = tf.clip_by_value((boxes[:, 0] + boxes[:, 2] - size) // 2, 0, height - size)
-    lefts = tf.clip_by_value((boxes[:, 1] + boxes[:, 3] - size) // 2, 0, width - size)
-    rows = tf.gather(images, tops[:, None] + tf.range(size), axis=1, batch_dims=1)
-    columns = tf.tile((lefts[:, None] + tf.range(size))[:, None], [1, size, 1])
-    return tf.gather(rows, columns, axis=2, batch_dims=2)
+    reconstruction: str = "all"
+    perceptual_on: str = "pasted"
 
 
 class PhasesTrainer(Trainer):
     """Completion network and discriminators with one step for each phase.
 
     ``fit`` wants batches of uint8 [B, S, S, 3]. Holes are drawn in the graph from
-    (seed, step).
+    (seed, step), and so is, of several, the one that the local discriminator sees.
     """
 
     measures = {
@@ -79,7 +71,16 @@ class PhasesTrainer(Trainer):
     draws = ("holes",)
 
     def __init__(
-        self, networks, optimizers, mask_spec, size, patch_size, weights, features=None, seed=0
+        self,
+        networks,
+        optimizers,
+        mask_spec,
+        size,
+        patch_size,
+        weights,
+        features=None,
+        seed=0,
+        fill="mean",
     ):
         """Makes a trainer.
 
@@ -91,13 +92,15 @@ class PhasesTrainer(Trainer):
           patch_size: side of the local discriminator's input in pixels.
           weights: a ``Weights``.
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.
-          seed: of the holes.
+          seed: of the holes, and of the one that the local discriminator sees.
+          fill: colour of the hole in the completion network's input: "mean", that of the training
+            set, or one of ``COLORS``.
         """
         super().__init__(networks, optimizers, seed)
         if weights.beta and features is None:
             raise ValueError("the perceptual loss needs a feature extractor")
         self.mask_spec, self.size, self.patch_size = mask_spec, size, patch_size
-        self.weights_of_loss, self.features = weights, features
+        self.weights_of_loss, self.features, self.fill = weights, features, fill
         self.shrink = 1
 
     @property
@@ -124,8 +127,15 @@ class PhasesTrainer(Trainer):
         self.shrink = shrink
 
     def prepare(self, first):
-        """Sets the input layer's mean colour to the training set's ([1] Section 3.2)."""
-        color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
+        """Sets the colour that the input layer fills holes with and subtracts.
+
+        It is the training set's mean ([1] Section 3.2) or another one, which is no paper's but for
+        the black of "GAN在图像修复中的创新应用实践" (Section 4.1).
+        """
+        if self.fill == "mean":
+            color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
+        else:
+            color = [COLORS[self.fill]] * 3
         self.completion.get_layer("input").mean_color.assign(color)
 
     def _shrunk(self, images):
@@ -152,17 +162,27 @@ class PhasesTrainer(Trainer):
 
     def _reconstruction(self, completed, images, holes):
         """L_M + beta L_p, and the parts by name."""
-        parts = {"mse": losses.masked_mse(completed, images, holes)}
+        weights = self.weights_of_loss
+        parts = {"mse": RECONSTRUCTIONS[weights.reconstruction](completed, images, holes)}
         total = parts["mse"]
-        if self.weights_of_loss.beta:
-            pasted = holes * completed + (1 - holes) * images
-            parts["perceptual"] = losses.perceptual_l1(self.features(pasted), self.features(images))
-            total += self.weights_of_loss.beta * parts["perceptual"]
+        if weights.beta:
+            judged = completed
+            if weights.perceptual_on == "pasted":
+                judged = holes * completed + (1 - holes) * images
+            parts["perceptual"] = losses.perceptual_l1(self.features(judged), self.features(images))
+            total += weights.beta * parts["perceptual"]
         return total, parts
 
-    def _judge(self, images, holes):
-        patches = local_patches(images, holes, self.patch_size)
-        return self.discriminator({"images": images, "patches": patches}, training=True)
+    def _places(self, holes, other_holes):
+        """Where the local discriminator looks: corners for the holes and for the others."""
+        fold_in = tf.random.experimental.stateless_fold_in
+        seed = fold_in(self.random("holes"), PATCHES_SALT, alg="philox")
+        both = tf.concat([holes, other_holes], axis=0)
+        return tf.split(patches.corners(both, self.patch_size, seed), 2)
+
+    def _judge(self, images, places):
+        seen = {"images": images, "patches": patches.cut(images, places, self.patch_size)}
+        return self.discriminator(seen, training=True)
 
     def completion_step(self, data):
         """Phase 1."""
@@ -178,12 +198,13 @@ class PhasesTrainer(Trainer):
         images, holes, other_holes = self.scene(data)
         completed = self.completion({"images": images, "masks": holes}, training=False)
         pasted = holes * completed + (1 - holes) * images
-        return {"discriminator": self._train_discriminator(images, other_holes, pasted, holes)}
+        places, other_places = self._places(holes, other_holes)
+        return {"discriminator": self._train_discriminator(images, other_places, pasted, places)}
 
-    def _train_discriminator(self, real, real_holes, fake, fake_holes):
+    def _train_discriminator(self, real, real_places, fake, fake_places):
         with tf.GradientTape() as tape:
             loss = losses.discriminator_gan(
-                self._judge(real, real_holes), self._judge(tf.stop_gradient(fake), fake_holes)
+                self._judge(real, real_places), self._judge(tf.stop_gradient(fake), fake_places)
             )
         self.apply(tape, loss, "discriminator")
         return loss
@@ -191,14 +212,15 @@ class PhasesTrainer(Trainer):
     def joint_step(self, data):
         """Phase 3."""
         images, holes, other_holes = self.scene(data)
+        places, other_places = self._places(holes, other_holes)
         with tf.GradientTape() as tape:
             completed = self.completion({"images": images, "masks": holes}, training=True)
             pasted = holes * completed + (1 - holes) * images
             with tape.stop_recording():
-                discriminator_loss = self._train_discriminator(images, other_holes, pasted, holes)
+                discriminator_loss = self._train_discriminator(images, other_places, pasted, places)
             loss, parts = self._reconstruction(completed, images, holes)
             parts["gan"] = losses.generator_gan(
-                self._judge(pasted, holes), self.weights_of_loss.minimax
+                self._judge(pasted, places), self.weights_of_loss.minimax
             )
             loss += self.weights_of_loss.alpha * parts["gan"]
         self.apply(tape, loss, "completion")
@@ -283,9 +305,16 @@ def build(settings, holes, policy):
         holes,
         architecture.image_size,
         architecture.patch_size,
-        Weights(settings.alpha, settings.beta, settings.gan == "minimax"),
+        Weights(
+            settings.alpha,
+            settings.beta,
+            settings.gan == "minimax",
+            settings.reconstruction,
+            settings.perceptual_on,
+        ),
         features,
         settings.seed,
+        settings.fill,
     )
 
 

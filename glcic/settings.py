@@ -32,6 +32,21 @@ class Glcic:
     alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0.0)
     beta: float = setting(0.0, "Weight of the perceptual loss.", least=0.0)
     gan: str = setting("nonsaturating", "Completion network's GAN term.", choices=_GAN)
+    reconstruction: str = setting(
+        "all",
+        "Squared error in the hole: mean over all pixels, in [0, 1], or the missing, in [-1, 1].",
+        choices=("all", "missing"),
+    )
+    perceptual_on: str = setting(
+        "pasted",
+        "Perceptual loss of the output pasted into the picture, or of the output itself.",
+        choices=("pasted", "output"),
+    )
+    fill: str = setting(
+        "mean",
+        "Colour of the hole in the network's input: the training set's mean, grey or black.",
+        choices=("mean", "grey", "black"),
+    )
     vgg19_weights: str = setting(
         "imagenet", "File of VGG19 weights (.h5, .npz), or imagenet: download."
     )

@@ -13,21 +13,42 @@ import tensorflow as tf
 
 
 def masked_mse(completed, images, masks):
-    """Mean over all elements of ``m * (C(x, m) - x)^2`` ([1] eq. 2, [2] eq. 2).
+    """Mean over all elements of ``m * (C(x, m) - x)^2``: one reading of [1] eq. 2 and [2] eq. 2.
 
-    The mean is over B, H, W and C alike, known pixels included, as Torch's MSECriterion of the
-    masked pictures: a larger hole weighs more.
+    [1] has a norm and [2] a square, neither with a divisor, and both call it MSE. The mean is over
+    B, H, W and C alike, known pixels included, as Torch's MSECriterion of the masked pictures: a
+    larger hole weighs more.
 
     Args:
-      completed: [B, H, W, 3], C(x, m).
-      images: [B, H, W, 3], x.
+      completed: [B, H, W, 3] in [0, 1], C(x, m).
+      images: [B, H, W, 3] in [0, 1], x.
       masks: [B, H, W, 1], 1 = missing.
     """
     return tf.reduce_mean(masks * tf.math.squared_difference(completed, images))
 
 
+def missing_mse(completed, images, masks):
+    """``||m * (C(x, m) - x)||^2 / (3 |m|)`` in [-1, 1]: the other reading of [1] and [2] eq. 2.
+
+    The mean squared error of what is missing, as large for a small hole as for a large one, and
+    then the mean over the pictures, which all weigh the same. It is ``4 / share`` times
+    ``masked_mse`` where a share of each picture is missing: 4 for the range, the rest for the known
+    pixels, whose zeros count there. A picture without a hole adds nothing.
+
+    Args:
+      completed: [B, H, W, 3] in [0, 1], C(x, m).
+      images: [B, H, W, 3] in [0, 1], x.
+      masks: [B, H, W, 1], 1 = missing.
+    """
+    squared = 4 * masks * tf.math.squared_difference(completed, images)
+    elements = images.shape[-1] * tf.reduce_sum(masks, axis=[1, 2, 3])
+    return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(squared, axis=[1, 2, 3]), elements))
+
+
 def perceptual_l1(features, targets):
     """``sum_j ||phi_j(x) - phi_j(y)||_1 / (C_j H_j W_j)``, mean over the batch ([2] eq. 3).
+
+    Whether y is the network's output or that pasted into x, [2] does not say: the caller does.
 
     Args:
       features: list of feature maps [B, H_j, W_j, C_j] of the completed images.
@@ -44,11 +65,13 @@ def perceptual_l1(features, targets):
 def overlap_mse(predicted, images, overlap, weight):
     """Mean over all elements of ``w * (F - x)^2``, w being larger in the border band ([6]).
 
-    The weights are not normalized, as in the authors' code: a band adds to the loss.
+    The weights are not normalized, as in the authors' code: a band adds to the loss. So are the
+    mean and the range the code's; the paper's norm has no divisor.
 
     Args:
-      predicted: [B, H, W, 3], the prediction F of the hole and of the known band around it.
-      images: [B, H, W, 3], x there.
+      predicted: [B, H, W, 3] in [-1, 1], the prediction F of the hole and of the known band around
+        it.
+      images: [B, H, W, 3] in [-1, 1], x there.
       overlap: width of the band in pixels; 0 is the plain mean.
       weight: w in the band ([6]: 10); it is 1 inside.
     """
@@ -78,7 +101,8 @@ def generator_gan(fake_logits, minimax=False):
     """The completion network's adversarial term.
 
     ``-E log D(C(x, m))`` by default: [3]'s form, whose gradient does not vanish while the
-    discriminator wins. ``minimax=True`` gives ``E log(1 - D(C(x, m)))`` of [1] eq. 3.
+    discriminator wins, and that of the code of [6]. ``minimax=True`` gives
+    ``E log(1 - D(C(x, m)))`` of [1] eq. 3 and [2] eq. 1.
 
     Args:
       fake_logits: [B, 1], logits of completed images.

@@ -6,11 +6,13 @@ import pytest
 import tensorflow as tf
 
 from common.pictures import images as image_files
+from common.pictures import masks
 from common.pictures.masks import MaskSpec
+from common.settings import own
 from common.training import losses
 from common.training.runs import Row
 from common.training.trainer import describe
-from glcic import networks, phases
+from glcic import networks, patches, phases
 from glcic.networks import Conv
 from glcic.settings import Glcic
 
@@ -31,12 +33,23 @@ SMALL = networks.Architecture(
     features=8,
 )
 HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
+SEVERAL = MaskSpec(kinds=("square",), holes=3, hole_min=2, hole_max=4)
 RATE = 0.1
 PHASES = tuple(phases.PhasesTrainer.measures)
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
 
 
-def make_trainer(alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float32"):
+def make_trainer(
+    alpha=0.5,
+    beta=0.0,
+    minimax=False,
+    features=None,
+    dtype="float32",
+    holes=HOLES,
+    seed=5,
+    fill="mean",
+    **readings,
+):
     """A trainer with plain gradient descent, the same weights every time."""
     keras.utils.set_random_seed(1)
     built = {
@@ -46,12 +59,13 @@ def make_trainer(alpha=0.5, beta=0.0, minimax=False, features=None, dtype="float
     return phases.PhasesTrainer(
         built,
         {name: keras.optimizers.SGD(RATE) for name in built},
-        HOLES,
+        holes,
         SMALL.image_size,
         SMALL.patch_size,
-        phases.Weights(alpha, beta, minimax),
+        phases.Weights(alpha, beta, minimax, **readings),
         features,
-        seed=5,
+        seed,
+        fill,
     )
 
 
@@ -80,24 +94,6 @@ def same(before, after):
 def close(actual, expected, atol=2e-6):
     for a, b in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol)
-
-
-def test_patches_are_centred_on_the_hole_and_moved_inside_at_the_border():
-    rows, columns = np.indices((16, 20))
-    images = np.stack([np.stack([rows, columns], -1)] * 4).astype(np.float32)
-    holes = np.zeros((4, 16, 20, 1), np.float32)
-    holes[0, 5:9, 7:13] = 1  # centred at (7, 10)
-    holes[1, 0:3, 18:20] = 1  # at the upper right corner
-    holes[2, 15, 0] = holes[2, 11, 6] = 1  # two pixels; box 11..16, 0..7
-    expected = [(4, 7), (0, 14), (10, 0), (5, 7)]  # without a hole: the middle
-    for compiled in (False, True):
-        cut = tf.function(lambda x, m: phases.local_patches(x, m, 6), jit_compile=compiled)
-        patches = cut(images, holes).numpy()
-        assert patches.shape == (4, 6, 6, 2)
-        for n, (top, left) in enumerate(expected):
-            np.testing.assert_array_equal(
-                patches[n], images[n, top : top + 6, left : left + 6], err_msg=str(n)
-            )
 
 
 def test_phase_1_trains_the_completion_network_alone():
@@ -142,14 +138,28 @@ def test_the_mean_colour_is_kept_and_not_trained():
         np.testing.assert_allclose(color, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("fill", "color"), [("grey", 0.5), ("black", 0.0)])
+def test_another_colour_fills_holes_without_a_look_at_the_training_pictures(fill, color):
+    trainer = make_trainer(fill=fill)
+    trainer.prepare(None)
+    layer = trainer.completion.get_layer("input")
+    image = np.full((1, 2, 2, 3), 0.75, np.float32)
+    hole = np.zeros((1, 2, 2, 1), np.float32)
+    hole[0, 0, 0] = 1
+    seen = layer({"images": image, "masks": hole}).numpy()[..., :3] + color
+    np.testing.assert_allclose(seen[0, 0, 0], color)
+    np.testing.assert_allclose(seen[0, 1, 1], 0.75)
+
+
 def descended(network, tape, loss):
     gradients = tape.gradient(loss, network.trainable_variables)
     return [v - RATE * g for v, g in zip(trained(network), gradients, strict=True)]
 
 
 def judge(trainer, images, holes):
-    patches = phases.local_patches(images, holes, SMALL.patch_size)
-    return trainer.discriminator({"images": images, "patches": patches}, training=True)
+    places = patches.corners(holes, SMALL.patch_size, seed=[0, 0])  # each hole fits: any seed
+    seen = {"images": images, "patches": patches.cut(images, places, SMALL.patch_size)}
+    return trainer.discriminator(seen, training=True)
 
 
 def hand_computed_scene(trainer, training):
@@ -191,14 +201,26 @@ def features(x):
     return [x[:, ::2, ::2], 3 * x]
 
 
-def joint_step_by_hand(trainer, alpha, minimax, beta):
+def squared_error(completed, images, holes, reconstruction):
+    """The readings of L_M, from their words."""
+    if reconstruction == "all":
+        return tf.reduce_mean((holes * (completed - images)) ** 2)
+    each = [
+        tf.reduce_mean(tf.boolean_mask((2 * c - 1) - (2 * x - 1), m[..., 0] > 0) ** 2)
+        for c, x, m in zip(*map(tf.unstack, (completed, images, holes)), strict=True)
+    ]
+    return tf.add_n(each) / len(each)
+
+
+def joint_step_by_hand(trainer, alpha, minimax, beta, reconstruction="all", perceptual_on="pasted"):
     """One for each network in turn ([1] Algorithm 1): the completion network's new weights."""
     train_discriminator_by_hand(trainer, training=True)
     with tf.GradientTape() as tape:
         images, holes, _, completed, pasted = hand_computed_scene(trainer, training=True)
-        loss = tf.reduce_mean((holes * (completed - images)) ** 2)
+        loss = squared_error(completed, images, holes, reconstruction)
         loss += alpha * losses.generator_gan(judge(trainer, pasted, holes), minimax)
-        loss += beta * losses.perceptual_l1(features(pasted), features(images))
+        seen = {"pasted": pasted, "output": completed}[perceptual_on]
+        loss += beta * losses.perceptual_l1(features(seen), features(images))
     return descended(trainer.completion, tape, loss)
 
 
@@ -213,6 +235,36 @@ def test_a_joint_step_is_one_step_of_each_by_its_own_gradient(alpha, minimax, be
     step(trainer, "joint")
     close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
     close(trained(trainer.completion), completion)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [{"reconstruction": "missing"}, {"perceptual_on": "output"}],
+    ids=lambda readings: next(iter(readings.values())),
+)
+def test_a_joint_step_descends_the_loss_as_it_is_read(readings):
+    by_hand = make_trainer()
+    completion = joint_step_by_hand(by_hand, 0.7, False, 0.2, **readings)
+    trainer = make_trainer(0.7, 0.2, features=features, **readings)
+    usual = make_trainer(0.7, 0.2, features=features)
+    for one in (trainer, usual):
+        step(one, "joint")
+    close(trained(trainer.completion), completion)
+    assert not any(same(trained(usual.completion), trained(trainer.completion)))
+    close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
+
+
+def test_over_the_missing_pixels_the_error_is_some_twenty_times_as_large_as_over_all():
+    # The papers' holes, sides in [96, 128] of 256 px, and an error that is alike everywhere.
+    holes = masks.draw(
+        MaskSpec(("rectangle",), holes=1, hole_min=96, hole_max=128), 200, 256, 256, [0, 0]
+    )
+    values = [
+        float(reading(tf.fill([200, 256, 256, 3], 0.1), tf.zeros([200, 256, 256, 3]), holes))
+        for reading in (phases.RECONSTRUCTIONS["missing"], phases.RECONSTRUCTIONS["all"])
+    ]
+    assert values[0] == pytest.approx(0.2**2, rel=1e-4)
+    assert values[0] / values[1] == pytest.approx(4 * (256 / 112) ** 2, rel=0.05)  # 20.9
 
 
 def test_alpha_weighs_the_completion_networks_adversarial_term_only():
@@ -243,9 +295,47 @@ def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
         make_trainer(beta=0.25)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
-    eager, compiled = make_trainer(), make_trainer()
+def test_of_several_holes_both_networks_see_the_same_one(monkeypatch):
+    seeds, seen = [], []
+    choose, cut = patches.corners, patches.cut
+
+    def choosing(holes, size, seed):
+        seeds.append(tuple(np.array(seed)))
+        return choose(holes, size, seed)
+
+    def cutting(images, places, size):
+        seen.append(places.numpy())
+        return cut(images, places, size)
+
+    monkeypatch.setattr(patches, "corners", choosing)
+    monkeypatch.setattr(patches, "cut", cutting)
+    trainer = make_trainer(holes=SEVERAL)
+    _, holes, other_holes = (part.numpy() for part in trainer.scene(IMAGES))
+    step(trainer, "joint")
+    real, fake, judged = seen
+    np.testing.assert_array_equal(fake, judged)
+    for places, missing in ((fake, holes), (real, other_holes)):
+        for (top, left), mask in zip(places, missing, strict=True):
+            assert mask[top : top + 8, left : left + 8].any()
+    step(trainer, "joint")
+    step(make_trainer(holes=SEVERAL, seed=6), "discriminator")
+    assert len(set(seeds)) == 3, "a seed of its own for each step of each run"
+
+
+PERCEPTUAL = {"beta": 0.2, "features": features}
+
+
+@pytest.mark.parametrize(
+    ("phase", "options"),
+    [
+        *((phase, {}) for phase in PHASES),
+        ("joint", {"holes": SEVERAL}),
+        ("joint", {"reconstruction": "missing", **PERCEPTUAL, "perceptual_on": "output"}),
+        ("completion", {"reconstruction": "missing", **PERCEPTUAL}),
+    ],
+)
+def test_a_step_compiled_with_xla_equals_the_eager_one(phase, options):
+    eager, compiled = make_trainer(**options), make_trainer(**options)
     before = {name: getattr(eager, name).get_weights() for name in ("completion", "discriminator")}
     values = step(eager, phase)
     assert step(compiled, phase, compiled=True) == pytest.approx(values, rel=1e-4)
@@ -257,11 +347,12 @@ def test_a_step_compiled_with_xla_equals_the_eager_one(phase):
     assert int(compiled.step) == 1
 
 
-def test_mixed_precision_compiles_and_keeps_weights_and_losses_in_float32():
-    trainer = make_trainer(dtype="mixed_bfloat16")
+@pytest.mark.parametrize("holes", [HOLES, SEVERAL])
+def test_mixed_precision_compiles_and_keeps_weights_and_losses_in_float32(holes):
+    trainer = make_trainer(dtype="mixed_bfloat16", holes=holes)
     before = [trained(n) for n in (trainer.completion, trainer.discriminator)]
     values = step(trainer, "joint", compiled=True)
-    assert values == pytest.approx(step(make_trainer(), "joint"), rel=0.1)
+    assert values == pytest.approx(step(make_trainer(holes=holes), "joint"), rel=0.1)
     for network, old in zip((trainer.completion, trainer.discriminator), before, strict=True):
         assert {v.dtype for v in network.weights} == {"float32"}
         assert not any(same(old, trained(network)))
@@ -324,6 +415,42 @@ def test_the_plan_is_the_three_phases():
         "completion_half_size",
         "joint",
     ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "measure"),
+    [
+        ({"reconstruction": "missing"}, "mse"),
+        ({"perceptual_on": "output"}, "perceptual"),
+        ({"gan": "minimax"}, "gan"),
+        ({"fill": "black"}, "mse"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_a_setting_reaches_the_loss(choice, measure, monkeypatch):
+    monkeypatch.setitem(phases.ARCHITECTURES, "small", SMALL)
+    monkeypatch.setattr(phases.vgg19, "feature_extractor", lambda *_, **__: features)
+    values = []
+    for chosen in ({}, choice):
+        keras.utils.set_random_seed(1)
+        settings = Glcic(architecture="small", beta=0.5, alpha=0.5, **chosen)
+        trainer = phases.build(settings, HOLES, "float32")
+        layer = trainer.completion.get_layer("conv1")
+        layer.kernel.assign(layer.kernel * 30)
+        trainer.prepare(lambda count: IMAGES.numpy()[:count])
+        values.append(step(trainer, "joint"))
+    without, other = values
+    for name in {"mse", "perceptual", "gan"} - {measure}:
+        if choice != {"fill": "black"}:
+            assert other[name] == without[name]
+    assert abs(other[measure] - without[measure]) > 1e-3 * abs(without[measure])
+    assert other["loss"] != without["loss"]
+
+
+def test_every_reading_that_may_be_chosen_is_there():
+    choices = {field.name: field.metadata["choices"] for field in own(Glcic)}
+    assert tuple(phases.RECONSTRUCTIONS) == choices["reconstruction"]
+    assert ("mean", *phases.COLORS) == choices["fill"]
 
 
 def test_samples_show_hole_output_completion_and_original(tmp_path):

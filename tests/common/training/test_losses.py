@@ -19,6 +19,69 @@ def test_masked_mse_is_the_mean_over_all_pixels_of_the_squared_error_in_the_hole
     assert float(losses.masked_mse(completed, images, masks)) == pytest.approx(expected)
 
 
+def test_missing_mse_is_the_mean_over_each_hole_of_the_squared_error_between_minus_one_and_one():
+    images = tf.zeros([2, 1, 2, 3])
+    completed = np.zeros((2, 1, 2, 3), np.float32)
+    completed[0] = [[[0.1, 0.2, 0.3], [0.9, 0.9, 0.9]]]  # the second pixel is known
+    completed[1] = [[[0.5, 0.5, 0.5], [0.0, 0.0, 0.0]]]
+    masks = tf.constant([[[[1.0], [0.0]]], [[[1.0], [1.0]]]])
+    first = (0.2**2 + 0.4**2 + 0.6**2) / 3
+    second = (3 * 1.0**2 + 3 * 0) / 6
+    loss = losses.missing_mse(tf.constant(completed), images, masks)
+    assert loss.dtype == tf.float32
+    assert float(loss) == pytest.approx((first + second) / 2)
+
+
+def reconstruction_scene(share, dtype=np.float32):
+    """Output, images and holes of that share of each picture."""
+    rng = np.random.default_rng(4)
+    completed, images = rng.random((2, 3, 8, 10, 3)).astype(dtype)
+    masks = np.zeros((3, 80), dtype)
+    masks[:, : round(80 * share)] = 1
+    masks = rng.permuted(masks, axis=1).reshape(3, 8, 10, 1)
+    return tf.constant(completed), tf.constant(images), tf.constant(masks)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 1.0])
+def test_the_two_readings_of_the_squared_error_differ_by_four_over_the_missing_share(share):
+    completed, images, masks = reconstruction_scene(share)
+    over_all = float(losses.masked_mse(completed, images, masks))
+    assert float(losses.missing_mse(completed, images, masks)) == pytest.approx(
+        over_all * 4 / share, rel=1e-5
+    )
+    # Neither looks at what is known.
+    spoilt = tf.where(masks > 0, completed, 0.123)
+    for loss in (losses.masked_mse, losses.missing_mse):
+        assert float(loss(spoilt, images, masks)) == float(loss(completed, images, masks))
+
+
+@pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse])
+def test_a_picture_without_a_hole_costs_nothing_and_has_no_gradient(loss):
+    completed, images, masks = reconstruction_scene(0.3)
+    whole = tf.concat([masks[:2], tf.zeros_like(masks[2:])], axis=0)
+    with tf.GradientTape() as tape:
+        tape.watch(completed)
+        value = loss(completed, images, whole)
+    assert float(value) == pytest.approx(2 / 3 * float(loss(completed[:2], images[:2], masks[:2])))
+    gradient = tape.gradient(value, completed).numpy()
+    assert np.isfinite(gradient).all() and not gradient[2].any()
+    assert float(loss(completed, images, tf.zeros_like(masks))) == 0
+
+
+@pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse])
+def test_a_reconstruction_losses_gradient_equals_finite_differences(loss):
+    completed, images, masks = reconstruction_scene(0.4, np.float64)
+    direction = np.random.default_rng(5).normal(size=completed.shape)
+    with tf.GradientTape() as tape:
+        tape.watch(completed)
+        value = loss(completed, images, masks)
+    slope = float(tf.reduce_sum(tape.gradient(value, completed) * direction))
+    step = 1e-3
+    ends = (float(loss(completed + way * step * direction, images, masks)) for way in (1, -1))
+    # Both are parabolas: nothing but rounding lies between them.
+    assert slope == pytest.approx((next(ends) - next(ends)) / (2 * step), rel=1e-9)
+
+
 def test_perceptual_l1_adds_the_mean_of_each_layer():
     first = (
         tf.constant([[[[1.0, 2.0]]], [[[3.0, 4.0]]]]),
