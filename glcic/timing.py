@@ -56,7 +56,7 @@ def step_seconds(precision, xla, phase, repeats):
         phases.Weights(alpha=0.0004),
     )
     trainer.begin(Row(phase, 1, TRAINING_BATCH))
-    step = tf.function(trainer.train_step, jit_compile=xla == "on")
+    step = tf.function(trainer.train_step, jit_compile=xla == "on", autograph=False)
     side = architecture.image_size
     images = tf.cast(
         tf.random.stateless_uniform([TRAINING_BATCH, side, side, 3], [0, 1]) * 255, tf.uint8

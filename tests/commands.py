@@ -37,7 +37,7 @@ _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(["tests.preloaded"])
 
 
-def run(module, *arguments, cwd=ROOT, timeout=300):
+def run(module, *arguments, cwd=ROOT, timeout=300, meanwhile=lambda process: None):
     """Runs ``python -m module arguments`` in a fork of a process that has imported TensorFlow.
 
     Args:
@@ -45,6 +45,7 @@ def run(module, *arguments, cwd=ROOT, timeout=300):
       *arguments: its flags.
       cwd: folder it runs in.
       timeout: seconds until it is killed and ``subprocess.TimeoutExpired`` raised.
+      meanwhile: called with the process, a ``multiprocessing.Process``, once it runs.
 
     Returns:
       A ``subprocess.CompletedProcess`` with text output.
@@ -53,6 +54,7 @@ def run(module, *arguments, cwd=ROOT, timeout=300):
     with tempfile.TemporaryDirectory() as folder:
         process = _forked.Process(target=_command, args=(words, os.fspath(cwd), folder))
         process.start()
+        meanwhile(process)
         process.join(timeout)
         if process.is_alive():
             process.kill()

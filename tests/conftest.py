@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import gc
 import os
 import pathlib
 
@@ -28,6 +29,7 @@ def pytest_sessionstart(session):
         from common import runtime
 
         runtime.import_tensorflow()
+        gc.freeze()  # of those million objects nothing is ever freed: not to be looked at again
 
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -69,7 +71,8 @@ def _generated(root):
     for folder in folders.values():
         folder.mkdir()
     for n in range(8):
-        cv2.imwrite(str(folders["faces"] / f"{n}.png"), noise(128, 128, 8))
+        skin = noise(128, 128, 8) * [0.5, 0.7, 1]  # BGR
+        cv2.imwrite(str(folders["faces"] / f"{n}.png"), skin.astype(np.uint8))
     for n, shape in enumerate(((384, 256), (256, 384))):
         cv2.imwrite(str(folders["photos"] / f"{n}.png"), noise(*shape, 24))
         hole = noise(512, 512, 12, 1)

@@ -1,67 +1,180 @@
-"""A stranger's whole way on real photographs: train, export, complete, compare.
+"""A stranger's whole way on real photographs: train, be stopped, export, complete, compare.
 
 Where the development data is missing, the pictures are generated.
 """
 
 import csv
 import json
+import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.pictures import images
 from tests import commands
 
+# 1 + 2 + 4 + 8 steps; checkpoints at the ends of phases only.
 SHORT = (
     "--flagfile=flags/papers/wang2020.flags",
+    "--alpha=0.25",
     "--beta=0",
-    "--width=0.0625",
+    "--width=0.03125",
     "--batch_size=2",
+    "--learning_rate=0.5",
+    "--discriminator_learning_rate=0.125",
     "--completion_steps=3",
     "--progressive_steps=1",
-    "--discriminator_steps=2",
-    "--joint_steps=2",
+    "--discriminator_steps=4",
+    "--joint_steps=8",
     "--log_every=1",
-    "--save_every=2",
+    "--save_every=1000",
+    "--deterministic",
 )
+STEPS = ["completion_half_size"] + ["completion"] * 2 + ["discriminator"] * 4 + ["joint"] * 8
 
 
 @pytest.fixture(scope="module")
-def run(faces_and_photographs, tmp_path_factory):
+def faces(faces_and_photographs):
+    return faces_and_photographs["faces"]
+
+
+def command(faces, run_dir):
+    return ("glcic.train", *SHORT, f"--dataset={faces}", f"--run_dir={run_dir}")
+
+
+@pytest.fixture(scope="module")
+def run(faces, tmp_path_factory):
     """A finished training run."""
     folder = tmp_path_factory.mktemp("run") / "wang"
-    result = commands.run(
-        "glcic.train",
-        *SHORT,
-        f"--dataset={faces_and_photographs['faces']}",
-        f"--run_dir={folder}",
-    )
+    result = commands.run(*command(faces, folder))
     assert result.returncode == 0, result.stderr
     return folder
 
 
+def logged(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpointed(run):
+    """{name: array} of the last checkpoint."""
+    reader = tf.train.load_checkpoint(str(run / "checkpoints"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "save_counter" not in name
+    }
+
+
 def test_a_run_directory_explains_itself(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(1, 8))
-    assert [line["segment"] for line in lines] == (
-        ["completion_half_size"] + ["completion"] * 2 + ["discriminator"] * 2 + ["joint"] * 2
-    )
+    lines = logged(run)
+    assert [line["step"] for line in lines] == list(range(1, 16))
+    assert [line["segment"] for line in lines] == STEPS
     assert {"gan", "discriminator", "mse", "loss"} <= lines[-1].keys()
-    sample = images.read_image(run / "samples" / "0000007_joint.png")
+    sample = images.read_image(run / "samples" / "0000015_joint.png")
     assert sample.shape[0] > 8 * 128 and sample.std() > 0.1
     assert (run / "saved_model" / "saved_model.pb").is_file()
 
 
-def test_a_finished_run_has_nothing_left_to_do(run):
+def test_alpha_weighs_the_adversarial_term(run):
+    first, *_, last = logged(run)
+    assert first["loss"] == first["mse"]
+    assert last["loss"] == pytest.approx(last["mse"] + 0.25 * last["gan"], rel=1e-5)
+
+
+def test_each_network_has_its_own_learning_rate(run):
+    rates = {
+        name.split("/")[0]: float(value)
+        for name, value in checkpointed(run).items()
+        if "learning_rate" in name
+    }
+    assert rates == {"completion_optimizer": 0.5, "discriminator_optimizer": 0.125}
+
+
+def test_the_network_knows_the_mean_colour_of_its_training_pictures(run, faces):
+    (trained,) = (value for name, value in checkpointed(run).items() if "mean_color" in name)
+    pictures = [images.read_image(path) for path in sorted(faces.iterdir())[:300]]
+    expected = np.mean(pictures, axis=(0, 1, 2))
+    assert expected[0] > expected[2] + 0.05, "swapped channels would not show"
+    np.testing.assert_allclose(trained, expected, atol=0.02)
+    exported = tf.saved_model.load(str(run / "saved_model")).network.arrays
+    np.testing.assert_array_equal(exported[0], trained)
+
+
+def wait_for_step(step, run_dir, is_alive):
+    """Returns as soon as a process has logged a step."""
+    log, until = run_dir / "metrics.jsonl", time.monotonic() + 300
+    while not (log.exists() and f'"step": {step},' in log.read_text()):
+        assert is_alive() and time.monotonic() < until
+        time.sleep(0.002)
+
+
+def killed(step, arguments, run_dir):
+    """Runs the command until ``kill -9`` behind a step; the exit code."""
+
+    def kill(process):
+        wait_for_step(step, run_dir, process.is_alive)
+        process.kill()
+
+    return commands.run(*arguments, meanwhile=kill).returncode
+
+
+def interrupted(step, arguments, run_dir):
+    """The same until Ctrl-C, in a Python of its own; (exit code, stderr)."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=commands.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for_step(step, run_dir, lambda: process.poll() is None)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return process.returncode, errors
+
+
+def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(run, faces, tmp_path):
+    broken = tmp_path / "broken"
+    arguments = command(faces, broken)
+    assert killed(4, arguments, broken) == -signal.SIGKILL
+    code, errors = interrupted(8, arguments, broken)
+    assert code == 130
+    assert "going on from step 3" in errors, "the steps of the discriminator were lost"
+    stopped = int(re.search(r"stopped at step (\d+); start the same command again", errors)[1])
+    assert 8 <= stopped < 15
+    done = commands.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"going on from step {stopped}" in done.stderr
+
+    lines, expected = logged(broken), logged(run)
+    for line in lines + expected:
+        del line["seconds"]
+    assert lines == expected
+    weights, expected = checkpointed(broken), checkpointed(run)
+    assert weights.keys() == expected.keys()
+    assert len(weights) > 200
+    different = [name for name in weights if not np.array_equal(weights[name], expected[name])]
+    assert not different
+
+
+def test_a_finished_run_has_nothing_left_to_do_and_goes_on_with_its_own_flags_only(run, faces):
     before = (run / "metrics.jsonl").read_text()
-    arguments = dict(
-        line.partition("=")[::2] for line in (run / "flags.txt").read_text().splitlines()
-    )
-    result = commands.run(
-        "glcic.train", *SHORT, f"--dataset={arguments['--dataset']}", f"--run_dir={run}"
-    )
+    result = commands.run(*command(faces, run))
     assert result.returncode == 0, result.stderr
     assert (run / "metrics.jsonl").read_text() == before
+    refused = commands.run(*command(faces, run), "--batch_size=3")
+    assert refused.returncode == 1
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith(f"error: --run_dir={run} was started with --batch_size=2, not 3")
+    assert "Traceback" not in refused.stderr
 
 
 def test_flags_txt_is_a_flagfile(run):
@@ -142,7 +255,7 @@ def test_latent_search_from_training_to_comparison(faces_and_photographs, tmp_pa
     run = tmp_path / "run"
     result = commands.run("wgan_inpaint.train", *SEARCH, f"--dataset={faces}", f"--run_dir={run}")
     assert result.returncode == 0, result.stderr
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = logged(run)
     assert [line["segment"] for line in lines] == ["adversarial"] * 6 + ["encoder"] * 2
     assert {"wasserstein", "penalty", "critic", "generator"} <= lines[5].keys()
     assert images.read_image(run / "wasserstein.png").std() > 0.05

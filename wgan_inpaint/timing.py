@@ -127,7 +127,7 @@ def step_seconds(precision, xla, critic_steps, repeats):
         adversarial.Objective("wgan_gp", critic_steps=critic_steps),
         masks.MaskSpec(),
     )
-    step = tf.function(trainer.train_step, jit_compile=xla == "on")
+    step = tf.function(trainer.train_step, jit_compile=xla == "on", autograph=False)
     images, _ = scene(ARCHITECTURES["packaged"], TRAINING_BATCH)
     images = tf.cast(255 * images, tf.uint8)
     return benchmarking.timed(lambda: [float(v) for v in step(images).values()], repeats)

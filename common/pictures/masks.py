@@ -271,7 +271,7 @@ class Holes:
         return draw(self.spec, 1, height, width, seed)[0].numpy()
 
     def _compile(self, height, width):
-        @tf.function(input_signature=[tf.TensorSpec([2], tf.int32)])
+        @tf.function(input_signature=[tf.TensorSpec([2], tf.int32)], autograph=False)
         def compiled(seed):
             return draw(self.spec, 1, height, width, seed)
 

@@ -39,7 +39,7 @@ ENCODED_MASKS = tf.TensorSpec([None], tf.string, name="masks")
 def _signature(complete, **options):
     """``complete`` with binary masks, hidden pixels zeroed and known pixels put back."""
 
-    @tf.function(input_signature=[IMAGES, MASKS], **options)
+    @tf.function(input_signature=[IMAGES, MASKS], autograph=False, **options)
     def signature(images, masks):
         holes = masks > 0.5
         hidden = tf.where(holes, 0.0, images)
@@ -81,7 +81,7 @@ def _encoded_signature(signature):
         )
         return tf.io.encode_png(completed)
 
-    @tf.function(input_signature=[ENCODED_IMAGES, ENCODED_MASKS])
+    @tf.function(input_signature=[ENCODED_IMAGES, ENCODED_MASKS], autograph=False)
     def encoded(images, masks):
         return {"completed": tf.map_fn(one, (images, masks), fn_output_signature=tf.string)}
 

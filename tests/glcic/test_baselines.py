@@ -260,7 +260,7 @@ def test_a_step_compiled_by_xla_equals_eager(method):
     eager, compiled = make_trainer(method), make_trainer(method)
     before = trained_of(eager, "completion")
     expected = eager.train_step(IMAGES)
-    values = tf.function(compiled.train_step, jit_compile=True)(IMAGES)
+    values = tf.function(compiled.train_step, jit_compile=True, autograph=False)(IMAGES)
     for name, value in expected.items():
         assert float(values[name]) == pytest.approx(float(value), rel=1e-3)
     new = trained_of(compiled, "completion"), trained_of(eager, "completion")
@@ -279,7 +279,7 @@ def test_folded_compiled_and_exported_equal_the_keras_network(geometry, exported
     inside = geometry.overlap
     expected = predict(network, images, holes).numpy()
     assert 0.05 < expected.std() < 0.45
-    compiled = tf.function(module.predict, jit_compile=True)
+    compiled = tf.function(module.predict, jit_compile=True, autograph=False)
     for predicted in (module.predict(images, holes), compiled(images, holes)):
         np.testing.assert_allclose(predicted, expected, atol=1e-4)
     for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.05)):

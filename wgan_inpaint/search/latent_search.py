@@ -132,7 +132,7 @@ def measure(networks_):
         return networks_
     generate, score = (n.at(tf.float32) for n in (networks_.generator, networks_.critic))
     z = networks.random_latents(MEASURED, networks_.latent, [0, 0])
-    run = tf.function(lambda part: score(generate(part))[:, 0])
+    run = tf.function(lambda part: score(generate(part))[:, 0], autograph=False)
     scores = np.concatenate([run(part).numpy() for part in tf.split(z, MEASURED // 128)])
     # An untrained critic may call all pictures the same.
     return dataclasses.replace(
@@ -181,7 +181,7 @@ class LatentSearch:
         self._masks = tf.TensorSpec([*picture, 1], tf.float32, name="masks")
         vectors = tf.TensorSpec([None, self.latent], tf.float32, name="z")
         self._optimizer = optimizers.TABLE[settings.optimizer](settings)
-        traced = tf.function(self._optimizer.begin, input_signature=[vectors])
+        traced = tf.function(self._optimizer.begin, input_signature=[vectors], autograph=False)
         memory = tf.nest.map_structure(
             lambda x: tf.TensorSpec(x.shape, x.dtype),
             traced.get_concrete_function().structured_outputs,
@@ -196,6 +196,7 @@ class LatentSearch:
             lambda z: self.networks.generator.at(self.dtype)(z),
             input_signature=[vectors],
             jit_compile=jit_compile,
+            autograph=False,
         )
         # ``start``, all iterations and ``finish`` in one: a ``Result``.
         self.run = self._compiled(self._run)
@@ -206,6 +207,7 @@ class LatentSearch:
             function,
             input_signature=[self._images, self._masks, *more],
             jit_compile=self._jit_compile,
+            autograph=False,  # the loops are TensorFlow's already; converting takes seconds
         )
 
     def advance(self, images, masks, state, iterations):

@@ -43,7 +43,7 @@ def drawn():
     def every_kind(seed):
         return {kind: draw(spec(kind), 4, HEIGHT, WIDTH, seed) for kind in masks.KINDS}
 
-    compiled = tf.function(every_kind, jit_compile=True)(tf.constant([7, 1]))
+    compiled = tf.function(every_kind, jit_compile=True, autograph=False)(tf.constant([7, 1]))
     return every_kind([7, 1]), compiled, every_kind([7, 2])
 
 

@@ -7,11 +7,7 @@ import pathlib
 import re
 import resource
 import signal
-import subprocess
-import sys
-import time
 
-import cv2
 import keras
 import numpy as np
 import pytest
@@ -21,9 +17,7 @@ from common.errors import InputError
 from common.training import loop as training
 from common.training.loop import Row, RunDirectory, Schedule
 from common.training.trainer import Trainer
-from tests import commands
 
-ROOT = commands.ROOT
 QUIET = Schedule(log_every=1, save_every=2, sample_every=0)
 
 
@@ -315,99 +309,3 @@ def test_the_learning_rate_falls_to_zero_on_a_cosine():
     assert rates == pytest.approx([0.2, 0.1, 0.0], abs=1e-8)
     with pytest.raises(InputError, match="--optimizer=sgd.*adam"):
         training.optimizer("sgd", 1.0)
-
-
-# The command, in processes of its own: 2 + 4 + 3 + 11 steps, checkpoints at phase ends only.
-SETTINGS = (
-    "--width=0.015625", "--batch_size=2", "--completion_steps=6", "--progressive_steps=2",
-    "--discriminator_steps=3", "--joint_steps=11", "--optimizer=adam", "--learning_rate=0.001",
-    "--save_every=1000", "--log_every=1", "--sample_every=0", "--precision=float32", "--seed=3",
-    "--deterministic",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for n in range(5):
-        coarse = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
-        cv2.imwrite(str(folder / f"{n}.png"), cv2.resize(coarse, (140, 130)))
-    return folder
-
-
-def command(pictures, run_dir, *flags):
-    return ("glcic.train", f"--dataset={pictures}", f"--run_dir={run_dir}", *SETTINGS, *flags)
-
-
-def train(pictures, run_dir, *flags):
-    return commands.run(*command(pictures, run_dir, *flags))
-
-
-def train_and_signal(pictures, run_dir, step, number):
-    """Starts the command and sends a signal once ``step`` is logged; (exit code, stderr)."""
-    log = run_dir / "metrics.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command(pictures, run_dir)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        until = time.monotonic() + 300
-        while not (log.exists() and f'"step": {step},' in log.read_text()):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < until
-            time.sleep(0.002)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    return process.returncode, errors
-
-
-def checkpointed(run_dir):
-    """{name: array} of the last checkpoint."""
-    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "save_counter" not in name
-    }
-
-
-def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(pictures, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = train(pictures, whole)
-    assert done.returncode == 0, done.stderr
-
-    code, _ = train_and_signal(pictures, broken, 11, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    assert kept(broken)[-1] == 9  # the steps after it are lost
-    code, errors = train_and_signal(pictures, broken, 13, signal.SIGINT)
-    assert code == 130
-    assert "going on from step 9" in errors
-    stopped = int(re.search(r"stopped at step (\d+); start the same command again", errors)[1])
-    assert 13 <= stopped < 20
-    assert kept(broken)[-1] == stopped
-    done = train(pictures, broken)
-    assert done.returncode == 0, done.stderr
-    assert f"going on from step {stopped}" in done.stderr
-
-    lines, expected = logged(broken), logged(whole)
-    assert [line["step"] for line in lines] == list(range(1, 21))
-    for line in lines + expected:
-        del line["seconds"]
-    assert lines == expected
-    weights, expected = checkpointed(broken), checkpointed(whole)
-    assert weights.keys() == expected.keys()
-    assert len(weights) > 200
-    different = [name for name in weights if not np.array_equal(weights[name], expected[name])]
-    assert not different
-
-    refused = train(pictures, broken, "--batch_size=3")
-    assert refused.returncode == 1
-    last = refused.stderr.splitlines()[-1]
-    assert last.startswith(f"error: --run_dir={broken} was started with --batch_size=2, not 3")
-    assert "Traceback" not in refused.stderr
