@@ -23,5 +23,6 @@ METHODS = table(
         training=conditional.Conditional,
         completing=conditional.Completing,
         writing=conditional.Writing,
+        model="shipped:wgan_inpaint/conditional",
     ),
 )

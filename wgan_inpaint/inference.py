@@ -1,5 +1,7 @@
 """Latent search as a SavedModel, with the whole search inside its graph."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from common.pictures import cropping
@@ -20,10 +22,17 @@ class Completion(tf.Module):
         super().__init__(name="wgan_inpaint")
         self.generator = networks_.generator
         self.critic, self.encoder = networks_.critic, networks_.encoder
-        self._search = {
-            dtype: latent_search.LatentSearch(networks_, settings, dtype, jit_compile)
-            for dtype in (tf.float32, tf.bfloat16)
-        }
+        settings = settings.settled(networks_.encoder is not None)
+        # The encoder's guess is one and the same for every seed.
+        ranked = settings.init if settings.init == "random" else "ranked"
+        seeded = dataclasses.replace(settings, init=ranked)
+        self._search, self._seeded = (
+            {
+                dtype: latent_search.LatentSearch(networks_, one, dtype, jit_compile)
+                for dtype in (tf.float32, tf.bfloat16)
+            }
+            for one in (settings, seeded)
+        )
 
     def complete(self, images, holes):
         """G(z) [B, H, W, 3] in [0, 1] on the crops around the holes."""
@@ -32,6 +41,21 @@ class Completion(tf.Module):
     def complete_bfloat16(self, images, holes):
         """The same with the networks in bfloat16."""
         return self._run(images, holes, tf.bfloat16)
+
+    def complete_samples(self, images, holes, seeds):
+        """A completion by a search of its own for each of ``seeds``, [B, K, H, W, 3]."""
+        return self._run_samples(images, holes, seeds, tf.float32)
+
+    def complete_samples_bfloat16(self, images, holes, seeds):
+        """The same with the networks in bfloat16."""
+        return self._run_samples(images, holes, seeds, tf.bfloat16)
+
+    def _run_samples(self, images, holes, seeds, dtype):
+        search = self._seeded[dtype]
+        squares = cropping.squares(holes, search.size)
+        crops, crop_holes = cropping.cut(images, holes, squares, search.size)
+        pictures = search.samples(crops, crop_holes, seeds)
+        return cropping.put_back_samples(pictures, squares, *tf.unstack(tf.shape(images)[1:3]))
 
     def _run(self, images, holes, dtype):
         search = self._search[dtype]

@@ -139,6 +139,29 @@ def test_compare_runs_it_like_any_other_model(saved):
     np.testing.assert_array_equal(completed, expected)
 
 
+def test_a_seed_is_a_search_of_its_own(tmp_path):
+    images, holes = scene(2, 40, 48)
+    settings = Settings(iterations=2, candidates=16)  # begins with the encoder
+    networks_ = tiny_networks()
+    models.save(networks_, settings, tmp_path / "model")
+    call = tf.saved_model.load(str(tmp_path / "model")).signatures["complete_samples"]
+    seeds = np.array([0, 5, 0], np.int32)
+    hidden = np.where(holes == 1, np.float32(np.nan), images)
+    found = call(images=tf.constant(hidden), masks=tf.constant(holes), seeds=tf.constant(seeds))
+    found = found["completed"].numpy()
+    assert found.shape == (2, 3, 40, 48, 3)
+    np.testing.assert_array_equal(found[:, 0], found[:, 2])
+    missing = np.broadcast_to(holes == 1, images.shape)
+    np.testing.assert_array_equal(found[:, 1][~missing], images[~missing])
+    assert np.abs(found[:, 0] - found[:, 1])[missing].mean() > 1e-3
+    # Seed 5 is what a ranked search with that seed finds.
+    ranked = dataclasses.replace(settings, init="ranked", seed=5)
+    plain = inference.Completion(networks_, ranked).complete(
+        tf.where(holes == 1, 0.0, images), tf.constant(holes)
+    )
+    np.testing.assert_allclose(found[:, 1][missing], plain.numpy()[missing], atol=1e-5)
+
+
 def test_a_large_picture_is_given_whole(saved):
     """No window of the Completer cuts what the model itself is to crop."""
     images, holes = scene(1, 600, 700)

@@ -310,16 +310,11 @@ class Completion(tf.Module):
         return self._samples(images, holes, seeds, tf.bfloat16)
 
     def _samples(self, images, holes, seeds, dtype):
-        count, samples = tf.shape(images)[0], tf.shape(seeds)[0]
-        height, width = tf.shape(images)[1], tf.shape(images)[2]
         squares = cropping.squares(holes, self.size)
-        small, small_holes = cropping.cut(images, holes, squares, self.size)
-        z = tf.tile(latents(seeds, self.latent)[None], [count, 1, 1])
-        pictures = self.network.at(dtype)({"images": small, "masks": small_holes, "z": z})
-        pictures = tf.reshape(pictures, [-1, self.size, self.size, 3])
-        squares = tf.repeat(squares, samples, axis=0)
-        large = cropping.put_back(pictures, squares, height, width)
-        return tf.reshape(large, [count, samples, height, width, 3])
+        crops, crop_holes = cropping.cut(images, holes, squares, self.size)
+        z = tf.tile(latents(seeds, self.latent)[None], [tf.shape(images)[0], 1, 1])
+        pictures = self.network.at(dtype)({"images": crops, "masks": crop_holes, "z": z})
+        return cropping.put_back_samples(pictures, squares, *tf.unstack(tf.shape(images)[1:3]))
 
 
 def exported(restored, completing, storage, jit_compile):

@@ -22,7 +22,7 @@ def seeds(images, known, seed):
     Args:
       images: float32 [B, H, W, 3] in [0, 1].
       known: [B, H, W, 1], 0 where a pixel is not to count.
-      seed: int, the run's.
+      seed: the run's, an integer or int32 tensor.
 
     Returns:
       int32 [B], not negative.
@@ -34,7 +34,8 @@ def seeds(images, known, seed):
         images.shape[1:], [0, 0], None, None, tf.int32, alg="philox"
     )
     # At most 2^8 x 2^31 x the number of values, and 2^31 x 2^31: far from 2^63.
-    total = tf.reduce_sum(values * tf.cast(factors, tf.int64), axis=[1, 2, 3]) + seed * _SEED
+    total = tf.reduce_sum(values * tf.cast(factors, tf.int64), axis=[1, 2, 3])
+    total += tf.cast(seed, tf.int64) * _SEED
     return tf.cast(tf.math.floormod(total, _PRIME), tf.int32)
 
 

@@ -229,10 +229,30 @@ class LatentSearch:
             )
         return self._advances[iterations](images, masks, state)
 
-    def _run(self, images, masks):
-        state = self._start(images, masks)
-        state, _ = self._advance(images, masks, state, self.settings.iterations)
+    def _run(self, images, masks, seed=None):
+        state = self._start(images, masks, seed)
+        state, _ = self._advance(images, masks, state, self.settings.iterations, seed)
         return self._finish(images, masks, state)
+
+    def samples(self, images, masks, seeds):
+        """A whole search for each seed; not compiled, for graphs that hold it.
+
+        With ``init`` "encoder" they would begin alike: take "ranked".
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          masks: float32 [B, S, S, 1], 1 = missing.
+          seeds: int32 [K], each in place of the settings' own.
+
+        Returns:
+          G(z) of the best restarts, float32 [B, K, S, S, 3].
+        """
+        found = tf.map_fn(
+            lambda seed: self._run(images, masks, seed).pictures,
+            seeds,
+            fn_output_signature=tf.TensorSpec([None, self.size, self.size, 3], tf.float32),
+        )
+        return tf.transpose(found, [1, 0, 2, 3, 4])
 
     def observe(self, images, masks):
         """What the context loss compares, and its weights.
@@ -282,11 +302,11 @@ class LatentSearch:
 
         return evaluate
 
-    def _draw(self, images, masks, iteration, what, distribution, shape):
+    def _draw(self, images, masks, seed, iteration, what, distribution, shape):
         """Random numbers of each image's own, a row for each restart: [N, *shape]."""
         target, weights = self.observe(images, masks)
         known = weights if self.lowres else 1 - masks
-        seeds = draws.seeds(target, known, self.settings.seed)
+        seeds = draws.seeds(target, known, self.settings.seed if seed is None else seed)
         own = [self.settings.restarts, *shape]
         drawn = draws.draw(distribution, own, seeds, 3 * iteration + what)
         return tf.reshape(drawn, [-1, *shape])
@@ -305,13 +325,14 @@ class LatentSearch:
 
         return evaluate
 
-    def _start(self, images, masks):
+    def _start(self, images, masks, seed=None):
         settings = self.settings
         if settings.init == "random":
             size = [self.latent]
-            z = 2 * self._draw(images, masks, 0, optimizers.START, networks.uniform, size) - 1
+            z = self._draw(images, masks, seed, 0, optimizers.START, networks.uniform, size)
+            z = 2 * z - 1
         else:
-            z = self._ranked(images, masks)
+            z = self._ranked(images, masks, seed)
             if settings.init == "encoder":
                 encode = self.networks.encoder.at(self.dtype)
                 visible = tf.where(masks > 0.5, 0.0, images)
@@ -320,14 +341,16 @@ class LatentSearch:
             z = tf.reshape(z, [-1, self.latent])
         return State(self._evaluate(images, masks)(z), self._optimizer.begin(z), tf.constant(0))
 
-    def _ranked(self, images, masks):
+    def _ranked(self, images, masks, seed):
         """The best of random z by context loss: [B, R, Z]."""
         settings = self.settings
         if settings.init == "encoder" and settings.restarts == 1:
             return tf.zeros([tf.shape(images)[0], 1, self.latent])  # the encoder's only
         generate = self.networks.generator.at(self.dtype)
         candidates = networks.random_latents(
-            settings.candidates, self.latent, [settings.seed, optimizers.START]
+            settings.candidates,
+            self.latent,
+            [settings.seed if seed is None else seed, optimizers.START],
         )
         target, weights = self.observe(images, masks)
         parts = []
@@ -343,13 +366,13 @@ class LatentSearch:
         best = tf.math.top_k(-tf.concat(parts, axis=1), settings.restarts).indices
         return tf.gather(candidates, best)
 
-    def _advance(self, images, masks, state, iterations):
+    def _advance(self, images, masks, state, iterations, seed=None):
         evaluate = self._evaluate(images, masks)
         history = tf.TensorArray(tf.float32, iterations, element_shape=[2, None])
 
         def step(n, state, history):
             history = history.write(n, state.losses)
-            draw = functools.partial(self._draw, images, masks, state.iteration)
+            draw = functools.partial(self._draw, images, masks, seed, state.iteration)
             point, memory = self._optimizer.step(
                 state.point, state.memory, state.iteration, evaluate, draw
             )
