@@ -193,7 +193,7 @@ def sample(network, images, holes, z, at_a_time=16):
     """Samples with the known pixels pasted in.
 
     Args:
-      network: of ``networks.generator``.
+      network: of ``wgan_inpaint.conditional.networks.generator``.
       images: float32 [B, S, S, 3].
       holes: [B, S, S, 1].
       z: [B, K, Z].
