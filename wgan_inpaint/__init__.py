@@ -1,9 +1,9 @@
-"""Completion by latent search: a WGAN's generator, and the z that fits the known pixels."""
+"""Completion with a latent vector: latent search, and the conditional GAN G(m, z)."""
 
 import common  # noqa: F401  before anything imports TensorFlow, whose environment it sets
 from common.methods import Method, table
 from wgan_inpaint import settings
-from wgan_inpaint.conditional import settings as conditional
+from wgan_inpaint.conditional import settings as conditional_settings
 from wgan_inpaint.search import settings as search_settings
 
 SHIPPED = "faces"  # what `shipped:wgan_inpaint` stands for
@@ -20,9 +20,9 @@ METHODS = table(
     Method(
         "conditional",
         "wgan_inpaint.conditional.room",
-        training=conditional.Conditional,
-        completing=conditional.Completing,
-        writing=conditional.Writing,
+        training=conditional_settings.Conditional,
+        completing=conditional_settings.Completing,
+        writing=conditional_settings.Writing,
         model="shipped:wgan_inpaint/conditional",
     ),
 )
