@@ -302,7 +302,7 @@ class LatentSearch:
 
         return evaluate
 
-    def _draw(self, images, masks, seed, iteration, what, distribution, shape):
+    def _draw(self, images, masks, iteration, what, distribution, shape, seed=None):
         """Random numbers of each image's own, a row for each restart: [N, *shape]."""
         target, weights = self.observe(images, masks)
         known = weights if self.lowres else 1 - masks
@@ -329,7 +329,7 @@ class LatentSearch:
         settings = self.settings
         if settings.init == "random":
             size = [self.latent]
-            z = self._draw(images, masks, seed, 0, optimizers.START, networks.uniform, size)
+            z = self._draw(images, masks, 0, optimizers.START, networks.uniform, size, seed)
             z = 2 * z - 1
         else:
             z = self._ranked(images, masks, seed)
@@ -372,7 +372,7 @@ class LatentSearch:
 
         def step(n, state, history):
             history = history.write(n, state.losses)
-            draw = functools.partial(self._draw, images, masks, seed, state.iteration)
+            draw = functools.partial(self._draw, images, masks, state.iteration, seed=seed)
             point, memory = self._optimizer.step(
                 state.point, state.memory, state.iteration, evaluate, draw
             )
