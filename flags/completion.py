@@ -42,16 +42,16 @@ def define_samples():
     flags.DEFINE_integer(
         "batch_size",
         0,
-        "Images searched for at once, blanks being added if there are fewer: in float32 a result "
+        "Images completed at once, blanks being added if there are fewer: in float32 a result "
         "depends on the batch's size, by rounding, and on nothing else of its company. Memory "
-        "grows with batch_size x restarts x samples; 0: those three make 16, if they can; a single "
-        "image is alone.",
+        "grows with batch_size x samples (x restarts of a search); 0: their product is 16, if it "
+        "can be; a single image is alone.",
         lower_bound=0,
     )
     flags.DEFINE_integer(
         "samples",
         1,
-        "Different completions of each image, each of its own restarts.",
+        "Different completions of each image, each of its own restarts or seed.",
         lower_bound=1,
     )
 

@@ -1,24 +1,27 @@
-"""Completes pictures by latent search.
+"""Completes pictures by a method with a latent vector: latent search, or the conditional GAN.
 
     python -m wgan_inpaint.complete
     python -m wgan_inpaint.complete --input=PHOTO --mask=HOLE
     python -m wgan_inpaint.complete --input=FOLDER --mask=FOLDER --output=FOLDER
     python -m wgan_inpaint.complete --input=PHOTO --samples=8 --snapshot_every=50 --animation=gif
     python -m wgan_inpaint.complete --input=PHOTO --mask_kind=lowres
+    python -m wgan_inpaint.complete --method=conditional --input=PHOTO --mask=HOLE --samples=8
 
 Without flags, a portrait of Grace Hopper with a square hole. In a mask file white is missing;
 without one, ``--mask_kind`` says what hole is drawn. Images larger than the generator's are
 completed at its size, on the crop around the hole, and put back at full resolution; smaller ones
 are refused.
 
-The search is the one that the model was exported with, unless a flag says otherwise.
+A model brings its method and the settings that it was exported with; flags go first. ``--help``
+shows the flags of the method that ``--method`` or ``--model`` names.
 
-``--mask_kind=lowres`` is super-resolution: of an image, only its averages over blocks of
-``--lowres`` pixels are known, and the result has the generator's size.
+Latent search has ``--mask_kind=lowres``, super-resolution: of an image, only its averages over
+blocks of ``--lowres`` pixels are known, and the result has the generator's size.
 
-For an image NAME it writes NAME.png, NAME_loss.csv (iteration, total, context and prior loss) and,
-on request, NAME_figure.png, NAME_strip.png or NAME_search.gif (the picture at chosen iterations),
-NAME_sample1.png, ... and NAME_samples.png (different completions, the first with the least loss).
+For an image NAME it writes NAME.png and, on request, NAME_figure.png, NAME_sample1.png, ... and
+NAME_samples.png (different completions: of a search the first has the least loss, of the
+conditional GAN each has a seed). A search also writes NAME_loss.csv (iteration, total, context and
+prior loss) and, on request, NAME_strip.png or NAME_search.gif (the picture at chosen iterations).
 """
 
 import pathlib

@@ -123,12 +123,6 @@ def put_back(crops, boxes, height, width):
     )
 
 
-def _line(start, side, length):
-    """Pixel numbers of a crop in one direction, clipped, and which of them are in the picture."""
-    index = start + tf.range(side)
-    return tf.clip_by_value(index, 0, length - 1), (index >= 0) & (index < length)
-
-
 def put_back_samples(crops, boxes, height, width):
     """``put_back`` of several crops of each picture.
 
@@ -144,3 +138,9 @@ def put_back_samples(crops, boxes, height, width):
     flat = tf.reshape(crops, [-1, size, size, 3])
     large = put_back(flat, tf.repeat(boxes, samples, axis=0), height, width)
     return tf.reshape(large, [-1, samples, height, width, 3])
+
+
+def _line(start, side, length):
+    """Pixel numbers of a crop in one direction, clipped, and which of them are in the picture."""
+    index = start + tf.range(side)
+    return tf.clip_by_value(index, 0, length - 1), (index >= 0) & (index < length)

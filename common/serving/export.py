@@ -52,7 +52,7 @@ def _signature(complete, **options):
 def _samples_signature(complete):
     """``_signature`` with a completion for each of ``seeds``."""
 
-    @tf.function(input_signature=[IMAGES, MASKS, SEEDS])
+    @tf.function(input_signature=[IMAGES, MASKS, SEEDS], autograph=False)
     def signature(images, masks, seeds):
         holes = masks > 0.5
         hidden = tf.where(holes, 0.0, images)

@@ -26,9 +26,9 @@ START = 4  # side of the encoder's last map and of the generator's first
 SEED_CHANNELS = 32  # of z's own map there
 STDDEV = 0.02  # of the initial weights that are not He's, DCGAN's
 CODE = 100  # of the encoder of "listing", as long as its z
-# Channels from the full size down, each half as wide and high; 128 px has one row more on top.
-ENCODER = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
-DECODER = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
+# Of the encoder's maps from the full size down, each half as wide and high, and of the decoder's,
+# which are as large; 128 px has one row more on top. Then the discriminator's.
+CHANNELS = {32: (24, 48, 96, 128), 64: (16, 24, 48, 96, 128), 128: (12, 16, 24, 48, 96, 128)}
 DISCRIMINATOR = {32: (32, 64, 96, 128), 64: (16, 32, 64, 96, 128), 128: (12, 16, 32, 64, 96, 128)}
 
 # Of [4]: the generator's rows from 4x4 up, but the last, which makes the picture; the
@@ -121,7 +121,7 @@ def generator(architecture="style", size=64, latent=64, dtype="float32"):
 
     Args:
       architecture: "style" or "listing".
-      size: S in pixels, one of ``ENCODER``.
+      size: S in pixels, one of ``CHANNELS``.
       latent: Z, length of z.
       dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
 
@@ -172,7 +172,7 @@ def _listing(x, z, samples, dtype):
 def _style(x, z, samples, dtype):
     """The encoder, and the decoder whose every scale is modulated by z and the encoder."""
     size, maps = x.shape[1], []
-    for n, channels in enumerate(ENCODER[size]):
+    for n, channels in enumerate(CHANNELS[size]):
         if n == 0:
             x = _conv(x, channels, 3, "encode0", dtype)
         else:
@@ -191,7 +191,7 @@ def _style(x, z, samples, dtype):
     style = keras.layers.Concatenate(name="style", dtype=dtype)([w, context])
     x = _dense(w, START * START * SEED_CHANNELS, "start", dtype)
     x = keras.layers.Reshape((START, START, SEED_CHANNELS), name="start_map", dtype=dtype)(x)
-    for n, channels in reversed(list(enumerate(DECODER[size]))):
+    for n, channels in reversed(list(enumerate(CHANNELS[size]))):
         if n < len(maps) - 1:
             x = keras.layers.UpSampling2D(name=f"decode{n}_up", dtype=dtype)(x)
         skip = repeated(maps[n], f"decode{n}_skip")

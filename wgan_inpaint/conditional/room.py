@@ -350,6 +350,8 @@ def completer(completing, writing, source, options):
     model = load_model(source, options.precision)
     if model.complete_samples is None:
         raise InputError(f"--model={source}: it has no signature complete_samples")
+    if "image_size" not in model.settings:
+        raise InputError(f"--model={source}: its inpainting.json has no image_size; export it anew")
     return crops.Samples(
         model.complete_samples,
         model.settings["image_size"],

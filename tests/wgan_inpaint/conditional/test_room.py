@@ -63,7 +63,7 @@ def test_the_networks_are_those_of_the_table(size, counts):
     assert both[1].input_shape == (None, size, size, 6)
     assert both[0].get_layer("start_map").output.shape[1:3] == (4, 4)
     names = {layer.name for layer in both[0].layers}
-    assert {f"decode{n}_film" for n in range(len(networks.DECODER[size]))} <= names
+    assert {f"decode{n}_film" for n in range(len(networks.CHANNELS[size]))} <= names
 
 
 def test_the_listing_is_the_documents():
@@ -88,7 +88,7 @@ def test_z_reaches_every_place_where_it_enters():
     images, holes = map(tf.constant, scene(2, SIDE, SIDE))
     network = trainer.networks["average"]
     entries = [x for x in network.layers if x.name == "start" or x.name.endswith("_style")]
-    assert len(entries) == 1 + len(networks.DECODER[SIDE])
+    assert len(entries) == 1 + len(networks.CHANNELS[SIDE])
     z = tf.random.stateless_normal([2, 2, 6], [0, 0])
     network.trainable = True  # a tape watches nothing else
     with tf.GradientTape() as tape:
