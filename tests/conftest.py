@@ -7,6 +7,9 @@ import pathlib
 # Before NumPy, OpenCV and TensorFlow are imported: its chatter would be in every report.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# XLA makes of a graph what it always does, but its machine code is not polished: that takes longer
+# than the few steps that are run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are as many workers as cores: with a pool of threads each they would fight.
     for name in (

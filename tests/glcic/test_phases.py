@@ -81,7 +81,9 @@ def step(trainer, phase, compiled=False, size=16):
     """One step; {metric: float}."""
     trainer.begin(Row(phase, 1, len(IMAGES), size))
     train_step = (
-        tf.function(trainer.train_step, jit_compile=True) if compiled else trainer.train_step
+        tf.function(trainer.train_step, jit_compile=True, autograph=False)
+        if compiled
+        else trainer.train_step
     )
     return {name: float(value) for name, value in train_step(IMAGES).items()}
 

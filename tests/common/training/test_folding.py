@@ -131,7 +131,7 @@ def test_equals_the_keras_network(pair):
     folded = folding.FoldedNetwork(network)
     run = folded.at(tf.float32)
     tolerance = 1e-5 * max(1, np.abs(expected).max())
-    for function in (run, tf.function(run, jit_compile=True)):
+    for function in (run, tf.function(run, jit_compile=True, autograph=False)):
         result = function(x)
         assert result.dtype == tf.float32
         np.testing.assert_allclose(result, expected, atol=tolerance)

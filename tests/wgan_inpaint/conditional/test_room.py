@@ -159,21 +159,23 @@ def test_the_penalty_is_on_the_candidates_channels_only():
 
 
 def test_the_penalty_comes_every_so_manyth_step():
-    trainer = make_trainer(r1_every=3)
+    trainer = make_trainer(r1_every=2)
 
     found = []
-    for _ in range(7):
+    for _ in range(4):
         trainer.reset_metrics()
         found.append(step(trainer)["penalty"] > 0)
 
-    assert found == [True, False, False, True, False, False, True]
+    assert found == [True, False, True, False]
 
 
 @pytest.mark.parametrize(
-    ("objective", "xla"), [("gan", True), ("hinge", False), ("wgan_gp", False)]
+    ("objective", "architecture", "xla"),
+    [("gan", "style", True), ("hinge", "listing", False), ("wgan_gp", "listing", False)],
 )
-def test_a_compiled_step_equals_the_eager_one(objective, xla):
-    eager, compiled = make_trainer(objective=objective), make_trainer(objective=objective)
+def test_a_compiled_step_equals_the_eager_one(objective, architecture, xla):
+    options = {"objective": objective, "architecture": architecture}
+    eager, compiled = make_trainer(**options), make_trainer(**options)
     before = weights(eager)
     values = step(eager)
     logs = tf.function(compiled.train_step, jit_compile=xla, autograph=False)(tf.constant(IMAGES))
