@@ -1,4 +1,4 @@
-"""Prints how fast latent search completes and trains on this machine.
+"""Prints how fast latent search and the conditional GAN complete and train on this machine.
 
     python -m wgan_inpaint.benchmark
 
@@ -15,7 +15,8 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines this command's flags."""
-    benchmark_flags.define(["search", "classic", "training"], batches=("1", "8", "64"))
+    parts = ["search", "classic", "training", "samples", "conditional"]
+    benchmark_flags.define(parts, batches=("1", "8", "64"))
 
 
 def main():

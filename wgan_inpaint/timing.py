@@ -1,10 +1,11 @@
-"""How fast latent search completes and trains on this machine.
+"""How fast latent search and the conditional GAN complete and train on this machine.
 
 Search: seconds of one iteration (loss, gradient, update) inside the compiled loop, and how many
 images' iterations that is per second, for the networks of [1] Figure 1 and for those that are
 packaged. The classic loop does the same with the former as the code of [2] does: a graph for loss
 and gradient, BatchNorm being layers of it, which the host calls in every iteration; z and Adam are
-numpy's. Training: a step of the packaged networks, with and without the generator's update.
+numpy's. Training: a step of the packaged networks, with and without the generator's update. The
+conditional GAN: ``conditional.timing``.
 
 [1] Radford 2016, Unsupervised Representation Learning with Deep Convolutional GANs.
 [2] B. Amos. Image Completion with Deep Learning in TensorFlow. 2016.
@@ -19,6 +20,7 @@ from common.evaluation import benchmarking
 from common.pictures import masks
 from common.training import folding, loop
 from wgan_inpaint import adversarial, networks
+from wgan_inpaint.conditional import timing as conditional
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import PAPER
 from wgan_inpaint.settings import Adversarial
@@ -137,13 +139,13 @@ def print_table(what, precisions, xlas, batches, repeats):
     """Prints one Markdown table.
 
     Args:
-      what: of "search", "classic" and "training".
+      what: of "search", "classic", "training", "samples" and "conditional" (its training).
       precisions: of "float32" and "bfloat16".
       xlas: of "off" and "on".
-      batches: batch sizes of the search.
+      batches: batch sizes of the search and of the samples.
       repeats: calls to time.
     """
-    benchmarking.print_head("Latent search at 64 px")
+    benchmarking.print_head("Latent search and the conditional GAN at 64 px")
     for precision in precisions:
         for xla in xlas:
             for batch in batches:
@@ -156,8 +158,17 @@ def print_table(what, precisions, xlas, batches, repeats):
                         label = f"search, {optimizer}, {name} networks, batch {batch}"
                         arguments = (search_seconds, name, batch, repeats, optimizer)
                         benchmarking.print_measured(label, precision, xla, batch, *arguments)
+                if "samples" in what:
+                    label = f"{conditional.SAMPLES} samples, conditional GAN, batch {batch}"
+                    arguments = (conditional.samples_seconds, batch, repeats)
+                    benchmarking.print_measured(label, precision, xla, batch, *arguments)
             for label, critic_steps in STEPS.items() if "training" in what else ():
                 arguments = (step_seconds, critic_steps, repeats)
                 benchmarking.print_measured(
                     f"{label}, batch {TRAINING_BATCH}", precision, xla, TRAINING_BATCH, *arguments
                 )
+            if "conditional" in what:
+                batch = conditional.TRAINING_BATCH
+                arguments = (conditional.step_seconds, repeats)
+                label = f"step, conditional GAN, batch {batch}"
+                benchmarking.print_measured(label, precision, xla, batch, *arguments)

@@ -5,6 +5,8 @@ import pytest
 
 from common.training import folding
 from wgan_inpaint import networks, timing
+from wgan_inpaint.conditional import timing as conditional
+from wgan_inpaint.conditional.settings import Conditional
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import PAPER
 from wgan_inpaint.settings import Adversarial
@@ -53,6 +55,14 @@ def test_every_part_is_timed(small):
     assert timing.classic_seconds("float32", "off", 2, 1) > 0
     for critic_steps in timing.STEPS.values():
         assert timing.step_seconds("float32", "off", critic_steps, 1) > 0
+
+
+def test_answers_and_steps_of_the_conditional_gan_are_timed(monkeypatch):
+    small = Conditional(architecture="listing", image_size=32, latent=4)
+    monkeypatch.setattr(conditional, "TIMED", small)
+    monkeypatch.setattr(conditional, "TRAINING_BATCH", 2)
+    assert conditional.samples_seconds("bfloat16", "off", 2, 1) > 0
+    assert conditional.step_seconds("float32", "off", 1) > 0
 
 
 def test_the_classic_networks_are_those_of_the_figure():
