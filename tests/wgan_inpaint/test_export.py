@@ -1,6 +1,7 @@
 """The exported search: the contract of every SavedModel, for pictures of any size."""
 
 import dataclasses
+import functools
 import json
 import shutil
 
@@ -68,10 +69,13 @@ def saved(tmp_path_factory):
     return path
 
 
+loaded = functools.cache(lambda path: tf.saved_model.load(str(path)))
+
+
 def test_exported_is_the_search_on_the_crop(saved):
     """complete() = put_back(search(cut(...))) in the hole, and the image itself elsewhere."""
     images, holes = scene(2, 50, 70)
-    call = tf.saved_model.load(str(saved)).signatures["complete"]
+    call = loaded(saved).signatures["complete"]
     completed = call(images=images, masks=holes)["completed"].numpy()
     search = latent_search.LatentSearch(loading.load_networks(saved), SETTINGS)
     squares = cropping.squares(tf.constant(holes), 32)
@@ -88,7 +92,7 @@ def test_exported_is_the_search_on_the_crop(saved):
 
 def test_hidden_pixels_do_not_matter(saved):
     images, holes = scene(1, 40, 40)
-    call = tf.saved_model.load(str(saved)).signatures["complete"]
+    call = loaded(saved).signatures["complete"]
     first = call(images=images, masks=holes)["completed"].numpy()
     for hidden in (1.0, np.nan):
         other = np.where(holes > 0, np.float32(hidden), images)
@@ -99,7 +103,7 @@ def test_encoded_files_in_and_out(saved):
     images, holes = scene(2, 40, 36)
     files = [cv2.imencode(".png", (x[..., ::-1] * 255).round())[1].tobytes() for x in images]
     masks = [cv2.imencode(".png", hole * 255)[1].tobytes() for hole in holes]
-    model = tf.saved_model.load(str(saved)).signatures
+    model = loaded(saved).signatures
     encoded = model["complete_encoded"](images=files, masks=masks)["completed"].numpy()
     expected = model["complete"](images=images, masks=holes)["completed"].numpy()
     for data, picture in zip(encoded, expected, strict=True):
@@ -109,7 +113,7 @@ def test_encoded_files_in_and_out(saved):
 
 def test_bfloat16_is_close(saved):
     images, holes = scene(2, 32, 32)
-    model = tf.saved_model.load(str(saved)).signatures
+    model = loaded(saved).signatures
     wide, narrow = (
         model[name](images=images, masks=holes)["completed"].numpy()
         for name in ("complete", "complete_bfloat16")
@@ -173,7 +177,7 @@ def test_a_large_picture_is_given_whole(saved):
 
 def test_networks_survive_the_export(saved):
     again = loading.load_networks(saved)
-    stored = tf.saved_model.load(str(saved))
+    stored = loaded(saved)
     assert again.architecture == networks.Architecture(size=32, width=4, latent=10)
     assert again.objective == "wgan_gp"
     for name in ("generator", "critic", "encoder"):
