@@ -37,6 +37,7 @@ from common.pictures import images as image_files
 
 GREY = 0.5  # of known pixels, where two samples are compared
 SHOWN = 8  # samples of a picture that a figure shows
+LEAST = 1e-12  # a mean squared error, whose logarithm is taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Summary(NamedTuple):
       psnr_one, psnr_best, psnr_mean: in dB, means over the pictures: of a sample (the mean over all
         of them), of the best one, of the samples' mean.
       ssim_one, ssim_best, ssim_mean: the same.
-      gain: in dB; see the module's docstring.
+      gain, right_gain: in dB; see the module's docstring.
       frechet: Fréchet distance of the first samples and the originals.
       l1_apart, l1_ratio: two samples in the hole; the same by that of different originals.
       lpips_apart, lpips_ratio: the same.
@@ -93,6 +94,7 @@ class Summary(NamedTuple):
     ssim_best: float | None = None
     ssim_mean: float | None = None
     gain: float | None = None
+    right_gain: float | None = None
     frechet: float | None = None
     l1_apart: float | None = None
     l1_ratio: float | None = None
@@ -184,30 +186,30 @@ def summarize(name, rows, others=None):
       rows: a list of what ``score`` returns.
       others: None, or the ``Apart`` of different originals.
     """
+    others = others or Apart(None, None)
     squares, ssim = (np.array([row[key] for row in rows]) for key in ("squares", "ssim"))
     psnr = _psnr(squares)
     found = Summary(name, *squares.shape, psnr_one=float(psnr.mean()), ssim_one=float(ssim.mean()))
     if found.samples == 1:
         return found
-    of_mean, ssim_of_mean, l1 = (
-        np.array([row[key] for row in rows]) for key in ("square_of_mean", "ssim_of_mean", "l1")
-    )
-    between = Apart(float(l1.mean()), mean_of(row["lpips"] for row in rows))
-    ratio = [
-        a / b if a is not None and b else None
-        for a, b in zip(between, others or (None, None), strict=True)
-    ]
+    of_mean = np.array([row["square_of_mean"] for row in rows])
+    between = Apart(*(mean_of(row[key] for row in rows) for key in Apart._fields))
     return found._replace(
         psnr_best=float(psnr.max(axis=1).mean()),
         psnr_mean=float(_psnr(of_mean).mean()),
         ssim_best=float(ssim.max(axis=1).mean()),
-        ssim_mean=float(ssim_of_mean.mean()),
-        gain=float(_psnr(of_mean.mean()) - _psnr(squares.mean())) if squares.any() else 0.0,
+        ssim_mean=mean_of(row["ssim_of_mean"] for row in rows),
+        gain=10 * math.log10(max(squares.mean(), LEAST) / max(of_mean.mean(), LEAST)),
+        right_gain=right_gain(found.samples),
         l1_apart=between.l1,
-        l1_ratio=ratio[0],
+        l1_ratio=_ratio(between.l1, others.l1),
         lpips_apart=between.lpips,
-        lpips_ratio=ratio[1],
+        lpips_ratio=_ratio(between.lpips, others.lpips),
     )
+
+
+def _ratio(own, others):
+    return own / others if own is not None and others else None
 
 
 def mean_of(values):

@@ -1,4 +1,4 @@
-"""Measures several completions of one hole: how good, how different, how easily told from originals.
+"""Measures several completions of one hole: how good they are, how different, how deceptive.
 
     python -m wgan_inpaint.studies.diversity --methods=mine=RUN,telea --dataset=FOLDER \
         --image_size=64 --mask_kind=center --features=FILE --output=FOLDER
@@ -10,7 +10,7 @@ nothing stands where it takes several. The output folder then holds
     diversity.csv .md   a row per method: PSNR and SSIM of one sample, of the best, of the mean; how
                         far two samples are apart; with --features also Fréchet distance, LPIPS and
                         discriminative scores
-    diversity.png       the first faces: hole, samples, original
+    diversity.png       the first pictures: hole, samples, original
     cache/              numbers and features as they are made; may be deleted
 
 The same command on the same folder goes on where it was killed. What is measured, and how:
