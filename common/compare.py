@@ -113,7 +113,8 @@ def define_flags():
     FLAGS.set_default("split", "test")
 
 
-def _pictures():
+def pictures_of_flags():
+    """The ``common.evaluation.sources.Pictures`` that the flags describe."""
     pictures = sources.open_pictures(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     if FLAGS.limit:
         pictures = pictures.first(FLAGS.limit)
@@ -130,7 +131,7 @@ def main():
     data_flags.check()
     for name, source in chosen.items():
         sources.find_method(name, source)
-    pictures = _pictures()
+    pictures = pictures_of_flags()
     folder = pathlib.Path(FLAGS.output)
     prepare_output(folder)
 

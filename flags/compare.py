@@ -10,8 +10,8 @@ from common.pictures import images as image_files
 FLAGS = flags.FLAGS
 
 
-def define():
-    """Defines the flags of this group."""
+def define_methods():
+    """Defines the flags that say what is measured, on which images, by which features."""
     flags.DEFINE_multi_string(
         "methods",
         None,
@@ -19,7 +19,6 @@ def define():
         f"shipped:PACKAGE[/NAME] or one of {', '.join(classical.METHODS)}. May be given several "
         "times.",
     )
-    flags.DEFINE_string("output", None, "Folder for the tables and figures.")
     flags.DEFINE_integer("limit", 0, "Only so many first images; 0: all.", lower_bound=0)
     flags.DEFINE_integer(
         "image_size",
@@ -27,6 +26,18 @@ def define():
         "Take the middle square at this size, in pixels; 0: pictures as they are.",
         lower_bound=0,
     )
+    flags.DEFINE_string(
+        "features",
+        "",
+        "Features for the Fréchet distance and LPIPS: a weights file, a SavedModel or "
+        "keras:NAME of keras.applications; empty: neither.",
+    )
+
+
+def define():
+    """Defines the flags of this group."""
+    define_methods()
+    flags.DEFINE_string("output", None, "Folder for the tables and figures.")
     flags.DEFINE_bool(
         "each_kind",
         False,
@@ -39,12 +50,6 @@ def define():
     )
     flags.DEFINE_string(
         "reference", None, "Method that the others are compared with; default: the last."
-    )
-    flags.DEFINE_string(
-        "features",
-        "",
-        "Features for the Fréchet distance and LPIPS: a weights file, a SavedModel or "
-        "keras:NAME of keras.applications; empty: neither.",
     )
     flags.DEFINE_integer(
         "table_images", 0, "First images with a column in the tables.", lower_bound=0

@@ -1,6 +1,8 @@
-"""Flags of the commands that compare training runs, and starts of the search."""
+"""Flags of the studies: of training runs, of starts of the search, of several answers to a hole."""
 
 from absl import flags
+
+from flags import compare as compare_flags
 
 
 def define_promises():
@@ -25,4 +27,22 @@ def define_starts():
         300,
         "Of a second search from every start, by limited-memory BFGS; 0: none.",
         lower_bound=0,
+    )
+
+
+def define_diversity():
+    """Defines the flags of the command that measures several completions of one hole."""
+    compare_flags.define_methods()
+    flags.DEFINE_string("output", None, "Folder for the tables and the figure.")
+    flags.DEFINE_integer(
+        "samples", 8, "Completions of each image, by methods that draw several.", lower_bound=2
+    )
+    flags.DEFINE_integer(
+        "figure_images", 3, "First images in the figure; 0: no figure.", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "batch_size",
+        16,
+        "Images between two writes to the cache, and in one call of methods that draw no samples.",
+        lower_bound=1,
     )

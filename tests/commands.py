@@ -26,6 +26,7 @@ COMMANDS = (
     "wgan_inpaint.export",
     "wgan_inpaint.starts",
     "wgan_inpaint.promises",
+    "wgan_inpaint.studies.diversity",
     "wgan_inpaint.benchmark",
     "common.compare",
 )

@@ -59,6 +59,10 @@ SEARCH = ("wgan_inpaint.complete", "--output={}/out", "--input={}/photos", "--it
 COMPARE = (
     "common.compare", "--methods=a={}/model", "--dataset={}/photos", "--output={}/table",
 )  # fmt: skip
+DIVERSITY = (
+    "wgan_inpaint.studies.diversity", "--methods=a={}/model", "--dataset={}/photos",
+    "--output={}/answers",
+)  # fmt: skip
 
 # name: (command, further or overriding flags, what the one line must say)
 CASES = {
@@ -138,6 +142,12 @@ CASES = {
     "promises: no such run": (
         ("wgan_inpaint.promises", "--output={}/p.png"), ("--runs=a={}/not_a_run",), "not_a_run",
     ),
+    "diversity: no such method": (DIVERSITY, ("--methods=teleaa",), "one of"),
+    "diversity: no samples": (DIVERSITY, ("--samples=0",), "--samples"),
+    "diversity: a single sample": (DIVERSITY, ("--samples=1",), "--samples"),
+    "diversity: no images": (DIVERSITY, ("--dataset={}/empty",), "empty"),
+    "diversity: corrupt picture": (DIVERSITY, ("--dataset={}/broken",), "a.png"),
+    "diversity: no features": (DIVERSITY, ("--features={}/none.npz",), "none.npz"),
     "compare: no methods": (COMPARE[:1] + COMPARE[2:], (), "--methods is missing"),
     "compare: a name without a source": (COMPARE, ("--methods=a=",), "--methods"),
     "compare: no such method": (COMPARE, ("--methods=teleaa",), "one of"),

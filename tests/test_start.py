@@ -16,6 +16,7 @@ SLOW = ("tensorflow", "keras", "tensorflow_datasets", "matplotlib", "sklearn")
 
 TRAIN = ("--dataset={}/photos", "--run_dir={}/run")
 COMPARE = ("--methods=telea", "--dataset={}/photos", "--output={}/tables")
+DIVERSITY = ("--methods=telea", "--dataset={}/photos", "--output={}/answers")
 STARTS = ("--dataset={}/photos", "--output={}/starts")
 
 # (command, arguments, what the answer must contain); a later flag overrides an earlier one.
@@ -61,6 +62,11 @@ CALLS = (
     ("wgan_inpaint.starts", (*STARTS, "--model={}/nomodel"), "nomodel"),
     ("wgan_inpaint.starts", (*STARTS, "--limit=9"), "--limit"),
     ("wgan_inpaint.promises", ("--runs=a={}/norun", "--output={}/p.png"), "norun"),
+    ("wgan_inpaint.studies.diversity", (), "--methods is missing"),
+    ("wgan_inpaint.studies.diversity", (*DIVERSITY, "--methods=teleaa"), "teleaa"),
+    ("wgan_inpaint.studies.diversity", (*DIVERSITY, "--samples=1"), "--samples"),
+    ("wgan_inpaint.studies.diversity", (*DIVERSITY, "--dataset={}/empty"), "empty"),
+    ("wgan_inpaint.studies.diversity", (*DIVERSITY, "--output={}/text.txt"), "text.txt"),
     ("wgan_inpaint.benchmark", ("--batches=0",), "--batches"),
     ("common.compare", (), "--methods is missing"),
     ("common.compare", (*COMPARE, "--methods=a={}/nomodel"), "nomodel"),

@@ -259,6 +259,10 @@ class DeepFeatures:
             return [None] * len(a)
         return np.asarray(self._features.lpips(self._extractor, a, b), np.float64).tolist()
 
+    def lpips_apart(self, images):
+        """The mean LPIPS of two of K images, a float; None if the features have no maps."""
+        return self._features.lpips_apart(self._extractor, images) if self.has_maps else None
+
     def statistics(self, chunks):
         """What ``distance`` takes, of an iterable of vectors [B, D]."""
         statistics = self._features.FrechetStatistics()
@@ -324,12 +328,7 @@ class _Desk:
         self.options = options
         self._holes, self._pictures, self._folder = holes, pictures, folder
         self._names = results_cache.file_names(pictures.names)
-        self._common = {
-            "code": results_cache.of_code(),
-            "libraries": [np.__version__, cv2.__version__, tf.__version__],
-            "pictures": pictures.settings,
-            "features": options.features and options.features.settings,
-        }
+        self._common = common_settings(pictures, options.features)
 
     def open_task(self, method, kind, how):
         """The ``_Task`` of a cell."""
@@ -343,11 +342,9 @@ class _Desk:
             place = pathlib.Path(self.options.image_folder, method.name, *parts)
             images = results_cache.ImageFolder(place, store.key, self._names)
         first = min(len(store.rows), len(self._pictures.names))
-        first = _whole(
-            map(store.picture_path, range(min(first, self.options.figure_images))), first
-        )
+        first = whole(map(store.picture_path, range(min(first, self.options.figure_images))), first)
         if images:
-            first = _whole(map(images.path, range(first)), first)
+            first = whole(map(images.path, range(first)), first)
         return _Task(store, images, first)
 
     def visit_originals(self):
@@ -365,7 +362,7 @@ class _Desk:
             key = results_cache.fingerprint(self._pictures.settings)
             place = pathlib.Path(self.options.image_folder, ORIGINAL)
             images = results_cache.ImageFolder(place, key, self._names)
-            starts.append(_whole(map(images.path, range(count)), count))
+            starts.append(whole(map(images.path, range(count)), count))
         for batch in self._batches(_no_hole, min(starts, default=count), ORIGINAL):
             if images:
                 _write_images(images.path, batch, batch.images)
@@ -374,16 +371,7 @@ class _Desk:
         return store
 
     def _batches(self, holes, first, label):
-        """Yields the batches from image ``first`` on, under a progress bar."""
-        count, progress = len(self._pictures.names), None
-        if self.options.progress and first < count:
-            logging.info("%s: images %d to %d", label, first + 1, count)
-            progress = self.options.progress(count, "image")
-        if first < count:
-            for batch in batches(self._pictures, holes, self.options.batch_size, first):
-                yield batch
-                if progress:
-                    progress(batch.first + len(batch.names))
+        return shown_batches(self._pictures, holes, first, label, self.options)
 
     def run(self, function, tasks):
         """One pass over the data set: fills the cells of one method and kind.
@@ -415,7 +403,7 @@ class _Desk:
         if task.images:
             _write_images(task.images.path, batch, completed)
         shown = self.options.figure_images - batch.first
-        _write_images(store.picture_path, batch, map(_small_copy, completed[: max(0, shown)]))
+        _write_images(store.picture_path, batch, map(small_copy, completed[: max(0, shown)]))
         if scores:
             store.append([score._asdict() for score in scores], vectors)
 
@@ -439,7 +427,42 @@ class _Desk:
         )
 
 
-def _whole(paths, count):
+def common_settings(pictures, features):
+    """What all results of a data set depend on, as JSON values.
+
+    Args:
+      pictures: ``Pictures``.
+      features: of ``Options``.
+    """
+    return {
+        "code": results_cache.of_code(),
+        "libraries": [np.__version__, cv2.__version__, tf.__version__],
+        "pictures": pictures.settings,
+        "features": features and features.settings,
+    }
+
+
+def shown_batches(pictures, holes, first, label, options):
+    """Yields the ``Batch``es from image ``first`` on, under a progress bar.
+
+    Args:
+      pictures, holes, first: as ``batches`` takes them; ``first`` may lie behind the last image.
+      label: what is done.
+      options: what has the ``batch_size`` and ``progress`` of ``Options``.
+    """
+    count, progress = len(pictures.names), None
+    if first >= count:
+        return
+    if options.progress:
+        logging.info("%s: images %d to %d", label, first + 1, count)
+        progress = options.progress(count, "image")
+    for batch in batches(pictures, holes, options.batch_size, first):
+        yield batch
+        if progress:
+            progress(batch.first + len(batch.names))
+
+
+def whole(paths, count):
     """The number of the first path where there is no file; ``count`` if there is none such."""
     return next((number for number, path in enumerate(paths) if not path.is_file()), count)
 
@@ -454,7 +477,7 @@ def _write_images(path_of, batch, images):
         image_files.write_image(path_of(number), image)
 
 
-def _small_copy(image):
+def small_copy(image):
     """No larger than a figure shows it."""
     scale = min(
         1, figures.MAX_CELL_PIXELS / image.shape[1], figures.MAX_ROW_PIXELS / image.shape[0]
@@ -480,4 +503,4 @@ def figure_rows(results, pictures, holes, count):
         for number, name, image in pictures.first(min(count, len(pictures.names))).numbered():
             masked = figures.show_hole(image, draw(number, *image.shape[:2]))
             completions = [image_files.read_image(paths[number]) for paths in own]
-            yield kind, name, _small_copy(image), _small_copy(masked), completions
+            yield kind, name, small_copy(image), small_copy(masked), completions

@@ -545,6 +545,29 @@ def map_distance(maps_a, maps_b, linear=None):
     return total
 
 
+def lpips_apart(extractor, images):
+    """The mean of ``lpips`` over all pairs of images.
+
+    Args:
+      extractor: an ``Extractor`` with maps.
+      images: float32 [K, H, W, 3] in [0, 1], K at least 2.
+
+    Returns:
+      A float.
+
+    Raises:
+      InputError: the extractor cannot be used on them.
+    """
+    count, total = len(images), 0.0
+    for j, features in enumerate(extractor.maps(images)):
+        # The mean squared difference of two is twice the unbiased variance.
+        squares = 2 * count / (count - 1) * tf.math.reduce_variance(_unit(features), 0)
+        if extractor.linear is not None:
+            squares *= extractor.linear[j]
+        total += tf.reduce_mean(tf.reduce_sum(squares, -1))
+    return float(total)
+
+
 def _unit(features):
     """Features of length 1 along the channels; zeros stay zeros."""
     # 1e-10 as in the authors' code.

@@ -30,6 +30,7 @@ UNMEASURED = (
     "completion/crops.py",
     "completion/files.py",
     "evaluation/benchmarking.py",
+    "evaluation/discrimination.py",
     "evaluation/reports.py",
     "evaluation/results_cache.py",
     "evaluation/tables.py",

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -168,15 +169,34 @@ def open_method(name, source, precision="float32"):
     Raises:
       InputError: there is no such method.
     """
+    method = open_answers(name, source, precision)
+    return dataclasses.replace(method, load=lambda: method.load().one)
+
+
+class Answers(NamedTuple):
+    """How a method completes.
+
+    Attributes:
+      one: the function (images, masks) -> completed.
+      several: None, or ``common.completion.models.Model.complete_samples``.
+    """
+
+    one: Callable
+    several: Callable | None = None
+
+
+def open_answers(name, source, precision="float32"):
+    """``open_method`` for a ``Method`` that loads ``Answers``."""
     found = find_method(name, source)
     if source in classical.METHODS:
-        return Method(name, {"classical": source}, lambda: found)
+        return Method(name, {"classical": source}, lambda: Answers(found))
 
     def load():
         from common.completion import models
 
         try:
-            return windows.Completer(models.load_model(found, precision)).batch
+            model = models.load_model(found, precision)
+            return Answers(windows.Completer(model).batch, model.complete_samples)
         except InputError as error:
             raise InputError(f"--methods: {name}: {error}") from error
 

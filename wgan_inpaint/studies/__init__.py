@@ -1,1 +1,1 @@
-"""Comparisons of starts and of training runs, and what runs tell of themselves."""
+"""Comparisons of starts, runs and several answers to one hole, and what runs tell of themselves."""

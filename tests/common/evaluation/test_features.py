@@ -15,6 +15,7 @@ from common.evaluation.features import (
     frechet_distance,
     load_extractor,
     lpips,
+    lpips_apart,
     map_distance,
 )
 from common.pictures.images import read_image
@@ -360,6 +361,9 @@ def test_linear_weights_beside_vgg19s_choose_the_layers_and_weigh_them(vgg19_wei
     assert [x.shape for x in extractor.maps(a)] == [(1, 32, 32, 64), (1, 16, 16, 128)]
     unweighted = map_distance(extractor.maps(a), extractor.maps(b))
     np.testing.assert_allclose(lpips(extractor, a, b), 0.5 * unweighted, rtol=1e-5)
+    three = np.concatenate([a, b, noisy(a, 0.1)])
+    pairs = [lpips(extractor, three[[i]], three[[j]])[0] for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert lpips_apart(extractor, three) == pytest.approx(np.mean(pairs), rel=1e-4)
 
 
 @pytest.mark.parametrize("wrong", [np.ones(65), -np.ones(64), np.ones((64, 1))])
