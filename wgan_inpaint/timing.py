@@ -5,7 +5,7 @@ images' iterations that is per second, for the networks of [1] Figure 1 and for 
 packaged. The classic loop does the same with the former as the code of [2] does: a graph for loss
 and gradient, BatchNorm being layers of it, which the host calls in every iteration; z and Adam are
 numpy's. Training: a step of the packaged networks, with and without the generator's update. The
-conditional GAN: ``conditional.timing``.
+conditional GAN: ``wgan_inpaint.conditional.timing``.
 
 [1] Radford 2016, Unsupervised Representation Learning with Deep Convolutional GANs.
 [2] B. Amos. Image Completion with Deep Learning in TensorFlow. 2016.
