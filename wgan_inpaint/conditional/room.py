@@ -8,11 +8,19 @@ A step draws two samples a and b of each picture. D sees one of them, G's loss b
 Known pixels are pasted in before D and before every term. The room of the method "conditional":
 see ``common.methods``.
 
+Of pictures that are damaged themselves, y being known outside the damage m1 ([5], [6] with a
+condition), a hole m2 is drawn on top. G completes y without both; every term looks at what m2 alone
+hides, where y tells the truth; D's real and drawn pictures both lack m1:
+
+    D: objective(D(m, (1 - m1) y), D(m, (1 - m1) a)), m = y without m1 and m2
+
 [1] 无监督学习在图像修复中的应用: G(m, z), and a discriminator of six channels.
 [2] L. Mescheder et al. Which Training Methods for GANs do actually Converge? ICML 2018. R1.
 [3] T. Karras et al. Analyzing and Improving the Image Quality of StyleGAN. CVPR 2020. Section 3.1:
     the penalty only every so-manyth step.
 [4] J. H. Lim, J. C. Ye. Geometric GAN. 2017. The hinge loss.
+[5] A. Bora et al. AmbientGAN: Generative Models from Lossy Measurements. ICLR 2018.
+[6] A. Pajot et al. Unsupervised Adversarial Image Reconstruction. ICLR 2019.
 """
 
 import dataclasses
@@ -29,6 +37,7 @@ from common.errors import InputError
 from common.pictures import cropping, datasets, masks
 from common.pictures import images as image_files
 from common.training import folding, loop, losses
+from common.training.damage import Damage
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint.conditional import losses as terms
@@ -58,12 +67,28 @@ def latents(seeds, length):
     )
 
 
+def parted(data):
+    """Training pictures, and where they are damaged.
+
+    Args:
+      data: [B, S, S, 3] in 0..255, or [B, S, S, 4], whose last channel is not 0 where damaged; what
+        the others hold there is dropped, even if it is not a number.
+
+    Returns:
+      (float32 [B, S, S, 3] in [0, 1], 0 where damaged; float32 [B, S, S, 1], 1 = damaged).
+    """
+    damage = tf.cast(data[..., 3:] > 0, tf.float32)
+    if not damage.shape[-1]:
+        damage = tf.zeros_like(data[..., :1], tf.float32)
+    return tf.where(damage > 0.5, 0.0, tf.cast(data[..., :3], tf.float32)) / 255, damage
+
+
 class ConditionalTrainer(Trainer):
     """Generator and discriminator, in one step.
 
-    ``fit`` wants batches of uint8 [B, S, S, 3]. Everything random is drawn in the graph from
-    (seed, step). ``average`` is the moving average of the generator's weights, which is what is
-    used.
+    ``fit`` wants batches of uint8 [B, S, S, 3], or [B, S, S, 4], see ``parted``. Everything random
+    is drawn in the graph from (seed, step). ``average`` is the moving average of the generator's
+    weights, which is what is used.
     """
 
     measures = {"conditional": ("discriminator", "generator", "reconstruction", "penalty")}
@@ -84,22 +109,25 @@ class ConditionalTrainer(Trainer):
     def conditional_step(self, data):
         """One update of both networks."""
         own = self.settings
-        images = tf.cast(data, tf.float32) / 255
+        images, damage = parted(data)
         batch, side, _, _ = images.shape
-        holes = masks.draw(self.mask_spec, batch, side, side, self.random("holes"))
+        drawn = masks.draw(self.mask_spec, batch, side, side, self.random("holes"))
+        holes, judged = tf.maximum(drawn, damage), drawn * (1 - damage)
         z = normal([batch, 2, own.latent], self.random("z"))
         with tf.GradientTape() as tape:
             inputs = {"images": images, "masks": holes, "z": z}
             samples = self.networks["generator"](inputs, training=True)
             pasted = tf.where(holes[:, None] > 0.5, samples, images[:, None])
-            truth, first, second = 2 * images - 1, 2 * pasted[:, 0] - 1, 2 * pasted[:, 1] - 1
+            truth, first, second = (
+                tf.where(damage > 0.5, 0.0, 2 * x - 1) for x in (images, pasted[:, 0], pasted[:, 1])
+            )
             damaged = tf.where(holes > 0.5, 0.0, truth)
             with tape.stop_recording():
                 values = self._discriminator_step(damaged, truth, first)
             both = tf.concat([first, second], axis=0)
             scores = self._judge(tf.concat([damaged, damaged], axis=0), both)
             game = self._generator_loss(scores)
-            term = terms.TERMS[own.reconstruction](truth, first, second, holes, z)
+            term = terms.TERMS[own.reconstruction](truth, first, second, judged, z)
             loss = game + own.reconstruction_weight * term
         self.apply(tape, loss, "generator")
         self.follow("average", "generator", own.averaging, self.step)
@@ -158,14 +186,21 @@ class ConditionalTrainer(Trainer):
             return losses.generator_gan(scores)
         return losses.wasserstein_generator(scores)  # the hinge loss has the same ([4])
 
+    def damage(self, job):
+        """Of ``--supervision=damaged``."""
+        own = self.settings
+        if own.supervision == "whole":
+            return None
+        return Damage(job.dataset, own.damage, job.holes, own.size, own.seed)
+
     def sampler(self, first, run):
         """A function that draws samples of fixed pictures and measures whether z lives.
 
         Columns: the hole, seven samples, the original. It returns ``gain`` and ``ratio``, see
-        ``liveliness``.
+        ``liveliness``; of damaged pictures they are measured where a drawn hole alone hides them.
 
         Args:
-          first: from a number to so many first training images, uint8 [N, S, S, 3].
+          first: from a number to so many first training images, uint8 [N, S, S, 3 or 4].
           run: the ``common.training.runs.RunDirectory``.
         """
         del run
@@ -175,16 +210,18 @@ class ConditionalTrainer(Trainer):
             found = datasets.first_images(JUDGED, folder, prepare, 0, split="validation")
         else:
             found = first(JUDGED)
-        images = image_files.from_uint8(found)
-        holes = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1]).numpy()
+        images, damage = (x.numpy() for x in parted(tf.constant(found)))
+        drawn = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1]).numpy()
+        holes, known = np.maximum(drawn, damage), 1 - damage
         z = normal([JUDGED, SAMPLES, self.settings.latent], [self.seed, -2])
 
         def write(path):
             pasted = sample(self.networks["average"], images, holes, z)
             shown = figures.show_hole(images[:SHOWN], holes[:SHOWN])
-            rows = [[shown[n], *pasted[n, : SAMPLES - 1], images[n]] for n in range(SHOWN)]
+            originals = figures.show_hole(images[:SHOWN], damage[:SHOWN])
+            rows = [[shown[n], *pasted[n, : SAMPLES - 1], originals[n]] for n in range(SHOWN)]
             image_files.write_image(path, figures.compose_grid(rows))
-            return liveliness(images, pasted, holes)
+            return liveliness(images, pasted, drawn, known)
 
         return write
 
@@ -211,25 +248,29 @@ def sample(network, images, holes, z, at_a_time=16):
     return np.where(holes[:, None] > 0.5, np.concatenate(parts), images[:, None])
 
 
-def liveliness(images, samples, holes):
+def liveliness(images, samples, holes, known=1.0):
     """Whether z does something, and enough.
 
     Args:
       images: float32 [B, S, S, 3].
       samples: float32 [B, K, S, S, 3], the known pixels pasted in.
       holes: [B, S, S, 1].
+      known: [B, S, S, 1], 0 where a picture itself is damaged, which does not count; 1: nowhere.
 
     Returns:
       {"gain": PSNR of the samples' mean less that of one, in dB, from pooled mean squared errors: 0
       if z is ignored, 10 log10(2 / (1 + 1 / K)) of a right sampler, more of a too wild one;
       "ratio": mean absolute difference of two samples in the hole, by that of two pictures there}.
     """
-    one = np.mean((samples - images[:, None]) ** 2)
-    of_mean = np.mean((samples.mean(1) - images) ** 2)
+    judged = holes * known
+    one = np.mean((samples - images[:, None]) ** 2 * judged[:, None])
+    of_mean = np.mean((samples.mean(1) - images) ** 2 * judged)
     gain = 10 * math.log10(max(one, 1e-12) / max(of_mean, 1e-12))
-    between = np.abs(np.roll(samples, 1, axis=1) - samples) * holes[:, None]
-    others = np.abs(np.roll(images, 1, axis=0) - images) * holes
+    both = judged * np.roll(known, 1, axis=0) if np.ndim(known) else judged
+    between = np.abs(np.roll(samples, 1, axis=1) - samples) * judged[:, None]
+    others = np.abs(np.roll(images, 1, axis=0) - images) * both
     ratio = between.sum() / samples.shape[1] / max(others.sum(), 1e-12)
+    ratio *= both.sum() / max(judged.sum(), 1e-12)  # to means
     return {"gain": float(gain), "ratio": float(ratio)}
 
 

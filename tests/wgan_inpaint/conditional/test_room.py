@@ -36,9 +36,9 @@ def make_trainer(**options):
     return trainer
 
 
-def step(trainer, times=1):
+def step(trainer, times=1, data=IMAGES):
     for _ in range(times):
-        values = trainer.train_step(tf.constant(IMAGES))
+        values = trainer.train_step(tf.constant(data))
     return {name: float(value) for name, value in values.items()}
 
 
