@@ -4,6 +4,7 @@ A step draws two samples a and b of each picture. D sees one of them, G's loss b
 
     D: objective(D(m, x), D(m, a)); every n-th step also n gamma / 2 |grad_x D(m, x)|^2
     G: mean over both samples of its part of the objective + weight * reconstruction(x, a, b)
+       + latent weight * mean over both of |E(a) - z|, which trains E too, if there is one ([7])
 
 Known pixels are pasted in before D and before every term. The room of the method "conditional":
 see ``common.methods``.
@@ -21,6 +22,7 @@ hides, where y tells the truth; D's real and drawn pictures both lack m1:
 [4] J. H. Lim, J. C. Ye. Geometric GAN. 2017. The hinge loss.
 [5] A. Bora et al. AmbientGAN: Generative Models from Lossy Measurements. ICLR 2018.
 [6] A. Pajot et al. Unsupervised Adversarial Image Reconstruction. ICLR 2019.
+[7] J.-Y. Zhu et al. Toward Multimodal Image-to-Image Translation. NeurIPS 2017. Section 3.3.
 """
 
 import dataclasses
@@ -41,7 +43,7 @@ from common.training.damage import Damage
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint.conditional import losses as terms
-from wgan_inpaint.conditional.networks import discriminator, generator
+from wgan_inpaint.conditional.networks import discriminator, generator, regressor
 from wgan_inpaint.networks import normal, uniform
 
 JUDGED = 64  # pictures that gain and ratio are measured on
@@ -91,7 +93,9 @@ class ConditionalTrainer(Trainer):
     weights, which is what is used.
     """
 
-    measures = {"conditional": ("discriminator", "generator", "reconstruction", "penalty")}
+    measures = {
+        "conditional": ("discriminator", "generator", "reconstruction", "penalty", "latent")
+    }
     draws = ("holes", "z", "epsilon")
 
     def __init__(self, networks, optimizers, mask_spec, settings):
@@ -99,7 +103,7 @@ class ConditionalTrainer(Trainer):
 
         Args:
           networks: of ``networks``.
-          optimizers: for "generator" and "discriminator".
+          optimizers: for those that are trained: all but "average".
           mask_spec: ``common.pictures.mask_spec.MaskSpec`` of the holes.
           settings: ``settings.Conditional``.
         """
@@ -107,14 +111,14 @@ class ConditionalTrainer(Trainer):
         self.mask_spec, self.settings = mask_spec, settings
 
     def conditional_step(self, data):
-        """One update of both networks."""
+        """One update of every network."""
         own = self.settings
         images, damage = parted(data)
         batch, side, _, _ = images.shape
         drawn = masks.draw(self.mask_spec, batch, side, side, self.random("holes"))
         holes, judged = tf.maximum(drawn, damage), drawn * (1 - damage)
         z = normal([batch, 2, own.latent], self.random("z"))
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=bool(own.latent_weight)) as tape:
             inputs = {"images": images, "masks": holes, "z": z}
             samples = self.networks["generator"](inputs, training=True)
             pasted = tf.where(holes[:, None] > 0.5, samples, images[:, None])
@@ -129,7 +133,14 @@ class ConditionalTrainer(Trainer):
             game = self._generator_loss(scores)
             term = terms.TERMS[own.reconstruction](truth, first, second, judged, z)
             loss = game + own.reconstruction_weight * term
+            if own.latent_weight:
+                hidden = tf.where(tf.concat([judged, judged], axis=0) > 0.5, both, 0.0)
+                found = self.networks["regressor"](hidden, training=True)
+                values["latent"] = terms.latent_l1(found, tf.concat(tf.unstack(z, axis=1), axis=0))
+                loss += own.latent_weight * values["latent"]
         self.apply(tape, loss, "generator")
+        if own.latent_weight:
+            self.apply(tape, loss, "regressor")
         self.follow("average", "generator", own.averaging, self.step)
         return {**values, "generator": game, "reconstruction": term}
 
@@ -292,14 +303,20 @@ class LateCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def networks(settings, policy="float32"):
-    """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator."""
+    """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator.
+
+    The regressor comes last and only if it is used: other runs have neither it nor other weights.
+    """
     kind, size = settings.architecture, settings.size
     built = {
         name: generator(kind, size, settings.latent, policy) for name in ("generator", "average")
     }
     built["average"].set_weights(built["generator"].get_weights())
     built["average"].trainable = False
-    return {**built, "discriminator": discriminator(kind, size, policy)}
+    built["discriminator"] = discriminator(kind, size, policy)
+    if settings.latent_weight:
+        built["regressor"] = regressor(size, settings.latent, policy)
+    return built
 
 
 def build(settings, holes, policy):
@@ -307,11 +324,13 @@ def build(settings, holes, policy):
     rate = settings.learning_rate
     if settings.decay == "cosine":
         rate = LateCosine(rate, settings.conditional_steps)
+    built = networks(settings, policy)
     optimizers = {
         name: loop.optimizer(settings.optimizer, rate, settings.beta_1, settings.beta_2)
-        for name in ("generator", "discriminator")
+        for name in built
+        if name != "average"
     }
-    return ConditionalTrainer(networks(settings, policy), optimizers, holes, settings)
+    return ConditionalTrainer(built, optimizers, holes, settings)
 
 
 def plan(settings):

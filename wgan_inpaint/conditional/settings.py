@@ -36,6 +36,13 @@ class Conditional:
         choices=TERMS,
     )
     reconstruction_weight: float = setting(10.0, "Of that term.", least=0.0)
+    latent_weight: float = setting(
+        0.0,
+        "Of BicycleGAN's latent regressor (Zhu 2017: 0.5; 0: none): a further network reads z from "
+        "what is drawn in the hole, and it and G are trained by the L1 of its error. This alone: "
+        "no z encoded from the truth, no KL.",
+        least=0.0,
+    )
     discriminator_halves: str = setting(
         "sum",
         "gan: D's loss at real and at drawn pictures, added or averaged.",
