@@ -206,18 +206,19 @@ def _style(x, z, samples, dtype):
     return _conv(x, 3, 3, "output", dtype)
 
 
-def discriminator(architecture="style", size=64, dtype="float32"):
+def discriminator(architecture="style", size=64, dtype="float32", condition=3):
     """Builds D(m, x): six channels, the damaged picture and the candidate.
 
     Args:
       architecture: "style" or "listing".
       size: S in pixels.
       dtype: Keras dtype policy.
+      condition: channels before the candidate's.
 
     Returns:
-      A ``keras.Model`` from [B, S, S, 6] in [-1, 1] to logits [B, 1], float32.
+      A ``keras.Model`` from [B, S, S, condition + 3] in [-1, 1] to logits [B, 1], float32.
     """
-    pair = keras.Input((size, size, 6), name="pair")
+    pair = keras.Input((size, size, condition + 3), name="pair")
     build = {"style": _plain_rows, "listing": _listing_rows}[architecture]
     return keras.Model(pair, build(pair, dtype), name="discriminator")
 

@@ -15,6 +15,11 @@ hides, where y tells the truth; D's real and drawn pictures both lack m1:
 
     D: objective(D(m, (1 - m1) y), D(m, (1 - m1) a)), m = y without m1 and m2
 
+On request a second discriminator binds what no picture shows together: that of [5], unconditional,
+with another picture y', damaged by m':
+
+    A: objective(A(m', (1 - m') y'), A(m', (1 - m') a)); G: + ambient weight * its part of that
+
 [1] 无监督学习在图像修复中的应用: G(m, z), and a discriminator of six channels.
 [2] L. Mescheder et al. Which Training Methods for GANs do actually Converge? ICML 2018. R1.
 [3] T. Karras et al. Analyzing and Improving the Image Quality of StyleGAN. CVPR 2020. Section 3.1:
@@ -94,8 +99,10 @@ class ConditionalTrainer(Trainer):
     """
 
     measures = {
-        "conditional": ("discriminator", "generator", "reconstruction", "penalty", "latent")
-    }
+        "conditional": (
+            "discriminator", "generator", "reconstruction", "penalty", "latent", "ambient",
+        )
+    }  # fmt: skip
     draws = ("holes", "z", "epsilon")
 
     def __init__(self, networks, optimizers, mask_spec, settings):
@@ -122,17 +129,26 @@ class ConditionalTrainer(Trainer):
             inputs = {"images": images, "masks": holes, "z": z}
             samples = self.networks["generator"](inputs, training=True)
             pasted = tf.where(holes[:, None] > 0.5, samples, images[:, None])
+            whole = 2 * pasted - 1
             truth, first, second = (
-                tf.where(damage > 0.5, 0.0, 2 * x - 1) for x in (images, pasted[:, 0], pasted[:, 1])
+                tf.where(damage > 0.5, 0.0, x) for x in (2 * images - 1, whole[:, 0], whole[:, 1])
             )
             damaged = tf.where(holes > 0.5, 0.0, truth)
             with tape.stop_recording():
-                values = self._discriminator_step(damaged, truth, first)
+                values = self._discriminator_step("discriminator", damaged, truth, first)
             both = tf.concat([first, second], axis=0)
-            scores = self._judge(tf.concat([damaged, damaged], axis=0), both)
+            scores = self._judge("discriminator", tf.concat([damaged, damaged], axis=0), both)
             game = self._generator_loss(scores)
             term = terms.TERMS[own.reconstruction](truth, first, second, judged, z)
             loss = game + own.reconstruction_weight * term
+            if own.ambient_weight:
+                other, others = tf.roll(truth, 1, axis=0), tf.roll(damage, 1, axis=0)
+                alike = tf.where(others > 0.5, 0.0, whole[:, 0])
+                with tape.stop_recording():
+                    told = self._discriminator_step("ambient", others, other, alike)
+                values["ambient"] = told["discriminator"]
+                scores = self._judge("ambient", others, alike)
+                loss += own.ambient_weight * self._generator_loss(scores)
             if own.latent_weight:
                 hidden = tf.where(tf.concat([judged, judged], axis=0) > 0.5, both, 0.0)
                 found = self.networks["regressor"](hidden, training=True)
@@ -144,15 +160,15 @@ class ConditionalTrainer(Trainer):
         self.follow("average", "generator", own.averaging, self.step)
         return {**values, "generator": game, "reconstruction": term}
 
-    def _judge(self, damaged, candidates):
-        pair = tf.concat([damaged, candidates], axis=-1)
-        return self.networks["discriminator"](pair, training=True)
+    def _judge(self, name, condition, candidates):
+        pair = tf.concat([condition, candidates], axis=-1)
+        return self.networks[name](pair, training=True)
 
-    def _discriminator_step(self, damaged, real, fake):
+    def _discriminator_step(self, name, condition, real, fake):
         own = self.settings
         fake = tf.stop_gradient(fake)
         with tf.GradientTape() as tape:
-            scores = self._judge(damaged, real), self._judge(damaged, fake)
+            scores = self._judge(name, condition, real), self._judge(name, condition, fake)
             if own.objective == "gan":
                 loss = losses.discriminator_gan(*scores)
                 loss *= 0.5 if own.discriminator_halves == "mean" else 1
@@ -163,7 +179,7 @@ class ConditionalTrainer(Trainer):
             if own.objective == "wgan_gp":
                 epsilon = uniform([real.shape[0], 1, 1, 1], self.random("epsilon"))
                 penalty = own.penalty * losses.gradient_penalty(
-                    lambda x: self._judge(damaged, 2 * x - 1),
+                    lambda x: self._judge(name, condition, 2 * x - 1),
                     (real + 1) / 2,
                     (fake + 1) / 2,
                     epsilon,
@@ -172,23 +188,26 @@ class ConditionalTrainer(Trainer):
                 due = tf.equal(self.step % own.r1_every, 0)
                 penalty = tf.cond(
                     due if own.r1 else tf.constant(False),
-                    lambda: own.r1_every * own.r1 / 2 * self.squared_gradient(damaged, real),
+                    lambda: (
+                        own.r1_every * own.r1 / 2 * self.squared_gradient(condition, real, name)
+                    ),
                     lambda: tf.constant(0.0),
                 )
             total = loss + penalty
-        self.apply(tape, total, "discriminator")
+        self.apply(tape, total, name)
         return {"discriminator": loss, "penalty": penalty}
 
-    def squared_gradient(self, damaged, real):
+    def squared_gradient(self, condition, real, name="discriminator"):
         """``E |grad_x D(m, x)|^2`` at real pictures, with respect to the candidate alone ([2]).
 
         Args:
-          damaged: m, [B, S, S, 3] in [-1, 1].
+          condition: m, [B, S, S, 3] in [-1, 1].
           real: x, the same.
+          name: of the network.
         """
         with tf.GradientTape() as tape:
             tape.watch(real)
-            scores = tf.reduce_sum(self._judge(damaged, real))
+            scores = tf.reduce_sum(self._judge(name, condition, real))
         slope = tf.cast(tape.gradient(scores, real), tf.float32)
         return tf.reduce_mean(tf.reduce_sum(tf.square(slope), axis=[1, 2, 3]))
 
@@ -305,7 +324,8 @@ class LateCosine(keras.optimizers.schedules.LearningRateSchedule):
 def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator.
 
-    The regressor comes last and only if it is used: other runs have neither it nor other weights.
+    What is not always used comes last, and only where it is: other runs have neither that nor
+    other weights.
     """
     kind, size = settings.architecture, settings.size
     built = {
@@ -314,6 +334,8 @@ def networks(settings, policy="float32"):
     built["average"].set_weights(built["generator"].get_weights())
     built["average"].trainable = False
     built["discriminator"] = discriminator(kind, size, policy)
+    if settings.ambient_weight:
+        built["ambient"] = discriminator(kind, size, policy, condition=1)
     if settings.latent_weight:
         built["regressor"] = regressor(size, settings.latent, policy)
     return built

@@ -43,6 +43,12 @@ class Conditional:
         "no z encoded from the truth, no KL.",
         least=0.0,
     )
+    ambient_weight: float = setting(
+        0.0,
+        "Of AmbientGAN's discriminator (Bora 2018; 0: none): a further one that compares what is "
+        "drawn with another picture, both under that one's damage, and does not see m.",
+        least=0.0,
+    )
     discriminator_halves: str = setting(
         "sum",
         "gan: D's loss at real and at drawn pictures, added or averaged.",

@@ -56,7 +56,13 @@ def assert_equal(one, other):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("options", [{}, {"objective": "wgan_gp", "reconstruction": "l1"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ambient_weight": 0.5, "latent_weight": 0.5},
+        {"objective": "wgan_gp", "reconstruction": "l1"},
+    ],
+)
 def test_no_weight_depends_on_what_is_damaged(options):
     found = []
     for junk in (0.0, np.nan, 1e30):
@@ -68,7 +74,7 @@ def test_no_weight_depends_on_what_is_damaged(options):
         found.append(weights(trainer))
     assert_equal(found[0], found[1])
     assert_equal(found[0], found[2])
-    for name in ("generator", "discriminator"):
+    for name in trainer.optimizers:
         assert all(np.isfinite(x).all() for x in found[0][name])
         kernels = [(a, b) for a, b in zip(found[0][name], before[name], strict=True) if a.ndim > 1]
         assert all((a != b).any() for a, b in kernels), name
@@ -106,6 +112,32 @@ def test_terms_look_where_a_drawn_hole_alone_hides(monkeypatch):
         kept = np.broadcast_to(judged == 0, y.shape)
         np.testing.assert_allclose(pair[..., 3:][kept], y[kept], atol=1e-6)
     np.testing.assert_allclose(known[..., 3:], y, atol=1e-6)
+
+
+def test_the_ambient_discriminator_sees_another_picture_and_both_under_its_damage():
+    trainer, plain = make_trainer(r1=0.0, ambient_weight=1.0), make_trainer(r1=0.0)
+    seen = []
+    trainer.networks["ambient"] = Recorder(trainer.networks["ambient"], seen)
+    data = scene()
+    values = step(trainer, data=data)
+    damage, drawn = data[..., 3:] / 255, drawn_on_top()
+    y = np.where(damage == 1, 0, data[..., :3] / 127.5 - 1)
+    other, others = np.roll(y, 1, axis=0), np.roll(damage, 1, axis=0)
+    real, fake, again = seen
+    for pair in (real, fake, again):
+        np.testing.assert_array_equal(pair[..., :1], others)
+        assert not pair[..., 1:][np.broadcast_to(others == 1, y.shape)].any()
+    np.testing.assert_allclose(real[..., 1:], other, atol=1e-6)
+    np.testing.assert_array_equal(fake, again)
+    kept = np.broadcast_to((np.maximum(drawn, damage) == 0) & (others == 0), y.shape)
+    np.testing.assert_allclose(fake[..., 1:][kept], y[kept], atol=1e-6)
+    # What G draws where its own picture is damaged is seen here, and only here.
+    there = np.broadcast_to((damage == 1) & (others == 0), y.shape)
+    assert (fake[..., 1:][there] != 0).mean() > 0.9
+    assert values.keys() - step(plain, data=data).keys() == {"ambient"}
+    apart = zip(weights(trainer)["generator"], weights(plain)["generator"], strict=True)
+    assert all((a != b).any() for a, b in apart)
+    assert_equal(*({"D": weights(t)["discriminator"]} for t in (trainer, plain)))
 
 
 def test_holes_that_hide_nothing_known_teach_nothing_and_harm_nothing():
