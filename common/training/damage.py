@@ -48,7 +48,8 @@ class Damage:
         self.source, self.spec, self.size, self.seed = source, spec, size, seed
         pictures = find_pictures(dataset)
         self.count = len(pictures)
-        self._root = len(str(pictures[0].path)) - len(str(pictures[0].relative))
+        whole, relative = (str(p).encode() for p in (pictures[0].path, pictures[0].relative))
+        self._root = len(whole) - len(relative)  # bytes that all paths begin with
         self._masks = None
         if source == DRAWN:
             return
@@ -77,7 +78,7 @@ class Damage:
         """
         if self._masks is not None:
             return tf.zeros([0, 0, 1])
-        name = tf.strings.substr(path, self._root, -1)
+        name = tf.strings.substr(path, self._root, 2**30)
         # In the upper half of int32, where no step's seed is.
         number = 2**30 + tf.strings.to_hash_bucket_fast(name, 2**30)
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(number, tf.int32)])

@@ -104,7 +104,7 @@ def test_drawn_damage_stays_with_its_picture(tmp_path):
     assert len(kept) == 12 and {len(masks) for masks in kept.values()} == {1}
     assert len(set.union(*kept.values())) > 6
     # Wherever the folder is, in whatever order it is read; another seed damages otherwise.
-    moved, _ = write(tmp_path / "elsewhere")
+    moved, _ = write(tmp_path / "别处")
     other = stream(moved, Damage(moved, "drawn", SPEC, SIZE, 5), 12, seed=8)
     assert by_picture(stream(moved, None, 12, seed=8), other[..., 3]) == kept
     assert (stream(dataset, Damage(dataset, "drawn", SPEC, SIZE, 6), 36) != found).any()
