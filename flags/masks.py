@@ -26,9 +26,13 @@ def define(kind="center", more=()):
     flags.DEFINE_integer(
         "hole_size", default.hole_size, "center: side; 0: half of the image.", lower_bound=0
     )
-    flags.DEFINE_integer("hole_min", default.hole_min, "rectangle, square: least side.", **whole)
-    flags.DEFINE_integer("hole_max", default.hole_max, "rectangle, square: most side.", **whole)
-    flags.DEFINE_integer("holes", default.holes, "rectangle, square: how many.", **whole)
+    flags.DEFINE_integer(
+        "hole_min", default.hole_min, "rectangle, square, over_edge: least side.", **whole
+    )
+    flags.DEFINE_integer(
+        "hole_max", default.hole_max, "rectangle, square, over_edge: most side.", **whole
+    )
+    flags.DEFINE_integer("holes", default.holes, "rectangle, square, over_edge: how many.", **whole)
     share = {"lower_bound": 0.0, "upper_bound": 1.0}
     flags.DEFINE_float("missing", default.missing, "pixels: share missing.", **share)
     flags.DEFINE_float(

@@ -407,7 +407,7 @@ RECIPES = {
         },
     },
 }
-OURS = {"wgan_cpu", "unsupervised_cpu"}  # no paper's
+OURS = {"wgan_cpu", "unsupervised_cpu", "unsupervised_damaged_cpu"}  # no paper's
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ class MaskFiles:
     resize: bool = False
 
     @classmethod
-    def match(cls, source, pictures, resize=False):
+    def match(cls, source, pictures, resize=False, flag="--mask"):
         """Finds each picture's mask.
 
         Args:
@@ -155,6 +155,7 @@ class MaskFiles:
             picture's name (the suffix aside) or, if no name fits, its place in sorted order.
           pictures: list of ``Picture``.
           resize: resize masks of other sizes, by the nearest pixel.
+          flag: which named the source, for messages.
 
         Returns:
           ``MaskFiles``.
@@ -177,7 +178,7 @@ class MaskFiles:
             return cls(tuple(named), resize)
         if len(found) != len(pictures):
             raise InputError(
-                f"--mask={source}: no mask is named like an image, and {len(found)} masks do not "
+                f"{flag}={source}: no mask is named like an image, and {len(found)} masks do not "
                 f"pair with {len(pictures)} images; name each mask like its image"
             )
         return cls(tuple(found), resize)

@@ -89,18 +89,28 @@ def _tfds_stream(name, split, data_dir, seed, first):
     )
 
 
-def _prepare(picture, number, prepare, seed):
+def _prepare(picture, number, drawn=None, *, prepare, seed, damage=None):
     """One element on the host: reads the file, if it is one, then resizes, crops and flips."""
-    if isinstance(picture, bytes):
+    if damage:
+        picture = damage.hide(image_files.read_image(picture.decode()), picture.decode(), drawn)
+    elif isinstance(picture, bytes):
         picture = image_files.to_uint8(image_files.read_image(picture.decode()))
     elif picture.shape[-1] == 1:
         picture = np.repeat(picture, 3, axis=-1)
     image = prepare(picture, np.random.default_rng([seed, int(number)]))
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(image_files.to_uint8(image) if damage else image)
 
 
 def training_batches(
-    dataset, prepare, batch_size, seed, first=0, split="train", data_dir=None, threads=None
+    dataset,
+    prepare,
+    batch_size,
+    seed,
+    first=0,
+    split="train",
+    data_dir=None,
+    damage=None,
+    threads=None,
 ):
     """An endless stream of training images.
 
@@ -112,10 +122,12 @@ def training_batches(
       first: number of the first element, for a resumed run: images already seen.
       split: of the tfds data set.
       data_dir: where tfds keeps its data; None is tfds's default.
+      damage: a ``common.training.damage.Damage`` of files; None: the pictures are whole.
       threads: elements prepared at a time; None lets tf.data choose.
 
     Returns:
-      A ``tf.data.Dataset`` of uint8 [batch_size, size, size, 3].
+      A ``tf.data.Dataset`` of uint8 [batch_size, size, size, 3], or with damage of four channels:
+      RGB, 0 where damaged, and 255 there.
 
     Raises:
       InputError: no images, or no such data set. A file that cannot be read stops the stream
@@ -127,10 +139,10 @@ def training_batches(
         stream = _tfds_stream(dataset, split, data_dir, seed, first)
 
     def load(picture, number):
-        image = tf.numpy_function(
-            functools.partial(_prepare, prepare=prepare, seed=seed), [picture, number], tf.uint8
-        )
-        image.set_shape([prepare.size, prepare.size, 3])
+        inputs = [picture, number, *([damage.draw(picture)] if damage else [])]
+        one = functools.partial(_prepare, prepare=prepare, seed=seed, damage=damage)
+        image = tf.numpy_function(one, inputs, tf.uint8)
+        image.set_shape([prepare.size, prepare.size, 4 if damage else 3])
         return image
 
     return (
@@ -141,7 +153,7 @@ def training_batches(
 
 
 def first_images(count, dataset, prepare, seed, **options):
-    """The first ``count`` images of ``training_batches``, uint8 [count, S, S, 3]."""
+    """The first ``count`` images of ``training_batches``, uint8 [count, S, S, 3 or 4]."""
     batches = training_batches(dataset, prepare, count, seed, **options)
     return next(batches.take(1).as_numpy_iterator())
 

@@ -245,6 +245,37 @@ def resize(image, height, width):
     return np.clip(resized, 0, 1).reshape(height, width, image.shape[2])
 
 
+def resize_known(image, height, width):
+    """Resizes a picture that is known in part: what is missing has no part in any average.
+
+    A pixel is the average of the known ones that it stands for, and missing if there are none; an
+    axis that grows is interpolated, and what is missing stays so.
+
+    Args:
+        image: float32 `[H, W, 4]`: RGB in [0, 1], finite where missing too, and 1 = missing.
+        height: new height, at least 1.
+        width: new width, at least 1.
+
+    Returns:
+        float32 `[height, width, 4]`, the same; RGB is 0 where missing.
+
+    Raises:
+        InputError: the new size is not positive.
+    """
+    _require_size(height, width)
+    known = 1 - image[..., 3:]
+    both = np.concatenate(
+        [np.where(known > 0, image[..., :3], 0), known], axis=-1, dtype=np.float32
+    )
+    grows = height > image.shape[0] or width > image.shape[1]
+    method = cv2.INTER_LINEAR if grows else cv2.INTER_AREA
+    both = cv2.resize(both, (width, height), interpolation=method)
+    share = both[..., 3:]
+    missing = share < (0.5 if grows else 1e-6)
+    rgb = np.where(missing, 0, both[..., :3] / np.where(missing, 1, share))
+    return np.concatenate([np.clip(rgb, 0, 1), missing], axis=-1, dtype=np.float32)
+
+
 def resize_nearest(image, height, width):
     """Resizes by copying, which keeps a mask's two values.
 

@@ -4,6 +4,7 @@ Kinds:
   center     one square in the middle, ``hole_size`` pixels wide (0: half of the shorter side)
   rectangle  ``holes`` rectangles, each side uniform in [hole_min, hole_max] pixels [1]
   square     the same with equal sides [2]
+  over_edge  squares that may stick out: every pixel is missing equally often
   pixels     each pixel missing with probability ``missing`` [3]
   half       left, right, top or bottom half, at random; or "left", "right", "top", "bottom"
   pattern    smooth random blobs that cover ``missing_pattern`` of the picture [3]
@@ -29,6 +30,7 @@ KINDS = (
     "center",
     "rectangle",
     "square",
+    "over_edge",
     "pixels",
     "half",
     *SIDES,
@@ -46,7 +48,7 @@ class MaskSpec:
     Attributes:
       kinds: one or several of ``KINDS``; each image draws one of them.
       hole_size: side of the centre square; 0 takes half of the image's shorter side.
-      hole_min, hole_max: range of a rectangle's or square's sides, both included.
+      hole_min, hole_max: range of the sides of rectangles and squares, both included.
       holes: rectangles or squares in an image; they may overlap.
       missing: expected share of missing pixels of kind "pixels".
       missing_pattern: share of missing pixels of kind "pattern".

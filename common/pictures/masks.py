@@ -50,7 +50,7 @@ def _center(spec, batch, height, width, seed):
     return tf.repeat(tf.constant(mask), batch, axis=0)
 
 
-def _rectangles(spec, batch, height, width, seed, square=False):
+def _rectangles(spec, batch, height, width, seed, square=False, over_edge=False):
     shape = [batch, spec.holes]
     limit = min(height, width) if square else None
     heights = _integers(
@@ -61,8 +61,11 @@ def _rectangles(spec, batch, height, width, seed, square=False):
         if square
         else _integers(seed, 2, shape, min(spec.hole_min, width), min(spec.hole_max, width))
     )
-    tops = _integers(seed, 3, shape, 0, height - heights)
-    lefts = _integers(seed, 4, shape, 0, width - widths)
+    first, last = ((1 - heights, 1 - widths), (height - 1, width - 1))
+    if not over_edge:
+        first, last = (0, 0), (height - heights, width - widths)
+    tops = _integers(seed, 3, shape, first[0], last[0])
+    lefts = _integers(seed, 4, shape, first[1], last[1])
     rows, columns = tf.range(height), tf.range(width)
     in_rows = (rows >= tops[..., None]) & (rows < (tops + heights)[..., None])  # (B, N, H)
     in_columns = (columns >= lefts[..., None]) & (columns < (lefts + widths)[..., None])
@@ -71,6 +74,10 @@ def _rectangles(spec, batch, height, width, seed, square=False):
 
 def _squares(spec, batch, height, width, seed):
     return _rectangles(spec, batch, height, width, seed, square=True)
+
+
+def _over_edge(spec, batch, height, width, seed):
+    return _rectangles(spec, batch, height, width, seed, square=True, over_edge=True)
 
 
 def _pixels(spec, batch, height, width, seed):
@@ -173,6 +180,7 @@ _DRAW = {
     "center": _center,
     "rectangle": _rectangles,
     "square": _squares,
+    "over_edge": _over_edge,
     "pixels": _pixels,
     "half": _half,
     "pattern": _pattern,

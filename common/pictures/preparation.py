@@ -40,18 +40,21 @@ class Preparation:
         """Resizes, crops and flips.
 
         Args:
-          image: uint8 or float32 [H, W, 3].
+          image: uint8 or float32 [H, W, 3], or float32 [H, W, 4] whose last channel is 1 where
+            pixels are missing, see ``common.pictures.images.resize_known``.
           generator: a ``numpy.random.Generator``.
 
         Returns:
-          [size, size, 3] of the same type.
+          [size, size, 3] or [size, size, 4] of the same type.
         """
         low, high = self.resize_min or self.size, self.resize_max or self.size
         shorter = int(generator.integers(low, high + 1))
         height, width = image.shape[:2]
         scale = shorter / min(height, width)
         new = (max(shorter, round(height * scale)), max(shorter, round(width * scale)))
-        if new != (height, width):
+        if new != (height, width) and image.shape[-1] == 4:
+            image = image_files.resize_known(image, *new)
+        elif new != (height, width):
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
             image = cv2.resize(image, new[::-1], interpolation=method)
         room = np.array(new) - self.size

@@ -101,17 +101,23 @@ def train(method, own, job):
         return 0
     trainer = room.build(own, job.holes, policy)
 
+    damage = trainer.damage(job)
+    source = {**job.source, "damage": damage}
+
     def batches(batch_size, first):
         return datasets.training_batches(
-            job.dataset, job.prepare, batch_size, own.seed, first, **job.source
+            job.dataset, job.prepare, batch_size, own.seed, first, **source
         )
 
     def first(count):
-        return datasets.first_images(count, job.dataset, job.prepare, own.seed, **job.source)
+        return datasets.first_images(count, job.dataset, job.prepare, own.seed, **source)
 
     # Reads pictures: a data set that cannot be read leaves no run behind.
+    visible = damage.visible(batches) if damage else None
     sample = trainer.sampler(first, job.run)
     job.settle()
+    if damage:
+        damage.report(visible, job.run.path)
     if not job.run.has_checkpoint():
         trainer.prepare(first)
     plan = room.plan(own)

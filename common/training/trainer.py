@@ -66,6 +66,14 @@ class Trainer(keras.Model):
             raise ValueError(f"no phase {row.phase!r}")
         self.phase = row.phase
 
+    def damage(self, job):
+        """The ``common.training.damage.Damage`` of the training pictures; None: they are whole.
+
+        Args:
+          job: ``common.training.runs.Job``.
+        """
+        del job
+
     def prepare(self, first):
         """What a new run begins with; a resumed one has it from its checkpoint.
 

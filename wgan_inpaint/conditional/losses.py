@@ -11,6 +11,8 @@ that they differ in the hole alone. Pictures are in [-1, 1] here, as in the pape
 [4] Q. Mao et al. Mode Seeking Generative Adversarial Networks. CVPR 2019, and the authors' code.
 [5] M. Bendel et al. A Regularized Conditional GAN for Posterior Sampling in Image Recovery
     Problems. NeurIPS 2023. eq. (9)-(11): L1 of the mean, and a reward of the spread.
+[6] J.-Y. Zhu et al. Toward Multimodal Image-to-Image Translation. NeurIPS 2017. eq. (7): the latent
+    regressor of BicycleGAN, and the authors' code, where the L1 is a mean.
 """
 
 import math
@@ -120,6 +122,16 @@ def rcgan(truth, first, second, masks, latents):
     del latents
     spread = tf.reduce_mean(l1(first, second, masks))  # |a - mean| + |b - mean|
     return tf.reduce_mean(l1(truth, (first + second) / 2, masks)) - REWARD * spread
+
+
+def latent_l1(found, latents):
+    """``|E(G(m, z)) - z|``, mean over pictures and elements, whose weight in [6] is 0.5.
+
+    Args:
+      found: what the regressor E reads of the samples, [N, Z].
+      latents: z that they were drawn from, [N, Z].
+    """
+    return tf.reduce_mean(tf.abs(found - latents))
 
 
 TERMS = {

@@ -1,4 +1,4 @@
-"""Generator G(m, z) and discriminator D(m, x) of the conditional GAN.
+"""Generator G(m, z), discriminator D(m, x) and, on request, latent regressor E(x).
 
 Two architectures. "listing" is that of the document [4], with what its code lacks and we add: the
 encoder that brings m in, which mirrors the generator, and rows of stride 2 (the listing's generator
@@ -13,6 +13,7 @@ depend on the other pictures of its batch.
 [2] T. Karras et al. Progressive Growing of GANs. ICLR 2018. Section 4.2: pixel normalization.
 [3] E. Perez et al. FiLM: Visual Reasoning with a General Conditioning Layer. AAAI 2018.
 [4] 无监督学习在图像修复中的应用. Section 5.
+[5] J.-Y. Zhu et al. Toward Multimodal Image-to-Image Translation. NeurIPS 2017.
 """
 
 import keras
@@ -205,20 +206,36 @@ def _style(x, z, samples, dtype):
     return _conv(x, 3, 3, "output", dtype)
 
 
-def discriminator(architecture="style", size=64, dtype="float32"):
+def discriminator(architecture="style", size=64, dtype="float32", condition=3):
     """Builds D(m, x): six channels, the damaged picture and the candidate.
 
     Args:
       architecture: "style" or "listing".
       size: S in pixels.
       dtype: Keras dtype policy.
+      condition: channels before the candidate's.
 
     Returns:
-      A ``keras.Model`` from [B, S, S, 6] in [-1, 1] to logits [B, 1], float32.
+      A ``keras.Model`` from [B, S, S, condition + 3] in [-1, 1] to logits [B, 1], float32.
     """
-    pair = keras.Input((size, size, 6), name="pair")
+    pair = keras.Input((size, size, condition + 3), name="pair")
     build = {"style": _plain_rows, "listing": _listing_rows}[architecture]
     return keras.Model(pair, build(pair, dtype), name="discriminator")
+
+
+def regressor(size=64, latent=64, dtype="float32"):
+    """Builds BicycleGAN's E(x) ([5]) in D's rows; here it reads z from the hole alone.
+
+    Args:
+      size: S in pixels.
+      latent: Z, length of z.
+      dtype: Keras dtype policy.
+
+    Returns:
+      A ``keras.Model`` from [B, S, S, 3] in [-1, 1], 0 outside the hole, to [B, Z], float32.
+    """
+    hole = keras.Input((size, size, 3), name="hole")
+    return keras.Model(hole, _plain_rows(hole, dtype, latent, "z"), name="regressor")
 
 
 def _listing_rows(x, dtype):
@@ -239,7 +256,7 @@ def _listing_rows(x, dtype):
     return logit(x)
 
 
-def _plain_rows(x, dtype):
+def _plain_rows(x, dtype, units=1, name="logit"):
     """Without normalization: the penalty on its gradient is its only brake."""
     size = x.shape[1]
     for n, channels in enumerate(DISCRIMINATOR[size]):
@@ -248,4 +265,4 @@ def _plain_rows(x, dtype):
     last = DISCRIMINATOR[size][-1]
     x = _leaky(_conv(x, last, 3, "last", dtype), "last_relu", dtype)
     x = keras.layers.Flatten(name="flatten", dtype=dtype)(x)
-    return _dense(x, 1, "logit", "float32", spread=STDDEV)
+    return _dense(x, units, name, "float32", spread=STDDEV)

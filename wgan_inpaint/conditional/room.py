@@ -4,15 +4,30 @@ A step draws two samples a and b of each picture. D sees one of them, G's loss b
 
     D: objective(D(m, x), D(m, a)); every n-th step also n gamma / 2 |grad_x D(m, x)|^2
     G: mean over both samples of its part of the objective + weight * reconstruction(x, a, b)
+       + latent weight * mean over both of |E(a) - z|, which trains E too, if there is one ([7])
 
 Known pixels are pasted in before D and before every term. The room of the method "conditional":
 see ``common.methods``.
+
+Of pictures that are damaged themselves, y being known outside the damage m1 ([5], [6] with a
+condition), a hole m2 is drawn on top. G completes y without both; every term looks at what m2 alone
+hides, where y tells the truth; D's real and drawn pictures both lack m1:
+
+    D: objective(D(m, (1 - m1) y), D(m, (1 - m1) a)), m = y without m1 and m2
+
+On request a second discriminator binds what no picture shows together: that of [5], unconditional,
+with another picture y', damaged by m':
+
+    A: objective(A(m', (1 - m') y'), A(m', (1 - m') a)); G: + ambient weight * its part of that
 
 [1] 无监督学习在图像修复中的应用: G(m, z), and a discriminator of six channels.
 [2] L. Mescheder et al. Which Training Methods for GANs do actually Converge? ICML 2018. R1.
 [3] T. Karras et al. Analyzing and Improving the Image Quality of StyleGAN. CVPR 2020. Section 3.1:
     the penalty only every so-manyth step.
 [4] J. H. Lim, J. C. Ye. Geometric GAN. 2017. The hinge loss.
+[5] A. Bora et al. AmbientGAN: Generative Models from Lossy Measurements. ICLR 2018.
+[6] A. Pajot et al. Unsupervised Adversarial Image Reconstruction. ICLR 2019.
+[7] J.-Y. Zhu et al. Toward Multimodal Image-to-Image Translation. NeurIPS 2017. Section 3.3.
 """
 
 import dataclasses
@@ -29,10 +44,11 @@ from common.errors import InputError
 from common.pictures import cropping, datasets, masks
 from common.pictures import images as image_files
 from common.training import folding, loop, losses
+from common.training.damage import Damage
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint.conditional import losses as terms
-from wgan_inpaint.conditional.networks import discriminator, generator
+from wgan_inpaint.conditional.networks import discriminator, generator, regressor
 from wgan_inpaint.networks import normal, uniform
 
 JUDGED = 64  # pictures that gain and ratio are measured on
@@ -58,15 +74,35 @@ def latents(seeds, length):
     )
 
 
+def parted(data):
+    """Training pictures, and where they are damaged.
+
+    Args:
+      data: [B, S, S, 3] in 0..255, or [B, S, S, 4], whose last channel is not 0 where damaged; what
+        the others hold there is dropped, even if it is not a number.
+
+    Returns:
+      (float32 [B, S, S, 3] in [0, 1], 0 where damaged; float32 [B, S, S, 1], 1 = damaged).
+    """
+    damage = tf.cast(data[..., 3:] > 0, tf.float32)
+    if not damage.shape[-1]:
+        damage = tf.zeros_like(data[..., :1], tf.float32)
+    return tf.where(damage > 0.5, 0.0, tf.cast(data[..., :3], tf.float32)) / 255, damage
+
+
 class ConditionalTrainer(Trainer):
     """Generator and discriminator, in one step.
 
-    ``fit`` wants batches of uint8 [B, S, S, 3]. Everything random is drawn in the graph from
-    (seed, step). ``average`` is the moving average of the generator's weights, which is what is
-    used.
+    ``fit`` wants batches of uint8 [B, S, S, 3], or [B, S, S, 4], see ``parted``. Everything random
+    is drawn in the graph from (seed, step). ``average`` is the moving average of the generator's
+    weights, which is what is used.
     """
 
-    measures = {"conditional": ("discriminator", "generator", "reconstruction", "penalty")}
+    measures = {
+        "conditional": (
+            "discriminator", "generator", "reconstruction", "penalty", "latent", "ambient",
+        )
+    }  # fmt: skip
     draws = ("holes", "z", "epsilon")
 
     def __init__(self, networks, optimizers, mask_spec, settings):
@@ -74,7 +110,7 @@ class ConditionalTrainer(Trainer):
 
         Args:
           networks: of ``networks``.
-          optimizers: for "generator" and "discriminator".
+          optimizers: for those that are trained: all but "average".
           mask_spec: ``common.pictures.mask_spec.MaskSpec`` of the holes.
           settings: ``settings.Conditional``.
         """
@@ -82,38 +118,57 @@ class ConditionalTrainer(Trainer):
         self.mask_spec, self.settings = mask_spec, settings
 
     def conditional_step(self, data):
-        """One update of both networks."""
+        """One update of every network."""
         own = self.settings
-        images = tf.cast(data, tf.float32) / 255
+        images, damage = parted(data)
         batch, side, _, _ = images.shape
-        holes = masks.draw(self.mask_spec, batch, side, side, self.random("holes"))
+        drawn = masks.draw(self.mask_spec, batch, side, side, self.random("holes"))
+        holes, judged = tf.maximum(drawn, damage), drawn * (1 - damage)
         z = normal([batch, 2, own.latent], self.random("z"))
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=bool(own.latent_weight)) as tape:
             inputs = {"images": images, "masks": holes, "z": z}
             samples = self.networks["generator"](inputs, training=True)
             pasted = tf.where(holes[:, None] > 0.5, samples, images[:, None])
-            truth, first, second = 2 * images - 1, 2 * pasted[:, 0] - 1, 2 * pasted[:, 1] - 1
+            whole = 2 * pasted - 1
+            truth, first, second = (
+                tf.where(damage > 0.5, 0.0, x) for x in (2 * images - 1, whole[:, 0], whole[:, 1])
+            )
             damaged = tf.where(holes > 0.5, 0.0, truth)
             with tape.stop_recording():
-                values = self._discriminator_step(damaged, truth, first)
+                values = self._discriminator_step("discriminator", damaged, truth, first)
             both = tf.concat([first, second], axis=0)
-            scores = self._judge(tf.concat([damaged, damaged], axis=0), both)
+            scores = self._judge("discriminator", tf.concat([damaged, damaged], axis=0), both)
             game = self._generator_loss(scores)
-            term = terms.TERMS[own.reconstruction](truth, first, second, holes, z)
+            term = terms.TERMS[own.reconstruction](truth, first, second, judged, z)
             loss = game + own.reconstruction_weight * term
+            if own.ambient_weight:
+                other, others = tf.roll(truth, 1, axis=0), tf.roll(damage, 1, axis=0)
+                alike = tf.where(others > 0.5, 0.0, whole[:, 0])
+                with tape.stop_recording():
+                    told = self._discriminator_step("ambient", others, other, alike)
+                values["ambient"] = told["discriminator"]
+                scores = self._judge("ambient", others, alike)
+                loss += own.ambient_weight * self._generator_loss(scores)
+            if own.latent_weight:
+                hidden = tf.where(tf.concat([judged, judged], axis=0) > 0.5, both, 0.0)
+                found = self.networks["regressor"](hidden, training=True)
+                values["latent"] = terms.latent_l1(found, tf.concat(tf.unstack(z, axis=1), axis=0))
+                loss += own.latent_weight * values["latent"]
         self.apply(tape, loss, "generator")
+        if own.latent_weight:
+            self.apply(tape, loss, "regressor")
         self.follow("average", "generator", own.averaging, self.step)
         return {**values, "generator": game, "reconstruction": term}
 
-    def _judge(self, damaged, candidates):
-        pair = tf.concat([damaged, candidates], axis=-1)
-        return self.networks["discriminator"](pair, training=True)
+    def _judge(self, name, condition, candidates):
+        pair = tf.concat([condition, candidates], axis=-1)
+        return self.networks[name](pair, training=True)
 
-    def _discriminator_step(self, damaged, real, fake):
+    def _discriminator_step(self, name, condition, real, fake):
         own = self.settings
         fake = tf.stop_gradient(fake)
         with tf.GradientTape() as tape:
-            scores = self._judge(damaged, real), self._judge(damaged, fake)
+            scores = self._judge(name, condition, real), self._judge(name, condition, fake)
             if own.objective == "gan":
                 loss = losses.discriminator_gan(*scores)
                 loss *= 0.5 if own.discriminator_halves == "mean" else 1
@@ -124,7 +179,7 @@ class ConditionalTrainer(Trainer):
             if own.objective == "wgan_gp":
                 epsilon = uniform([real.shape[0], 1, 1, 1], self.random("epsilon"))
                 penalty = own.penalty * losses.gradient_penalty(
-                    lambda x: self._judge(damaged, 2 * x - 1),
+                    lambda x: self._judge(name, condition, 2 * x - 1),
                     (real + 1) / 2,
                     (fake + 1) / 2,
                     epsilon,
@@ -133,23 +188,26 @@ class ConditionalTrainer(Trainer):
                 due = tf.equal(self.step % own.r1_every, 0)
                 penalty = tf.cond(
                     due if own.r1 else tf.constant(False),
-                    lambda: own.r1_every * own.r1 / 2 * self.squared_gradient(damaged, real),
+                    lambda: (
+                        own.r1_every * own.r1 / 2 * self.squared_gradient(condition, real, name)
+                    ),
                     lambda: tf.constant(0.0),
                 )
             total = loss + penalty
-        self.apply(tape, total, "discriminator")
+        self.apply(tape, total, name)
         return {"discriminator": loss, "penalty": penalty}
 
-    def squared_gradient(self, damaged, real):
+    def squared_gradient(self, condition, real, name="discriminator"):
         """``E |grad_x D(m, x)|^2`` at real pictures, with respect to the candidate alone ([2]).
 
         Args:
-          damaged: m, [B, S, S, 3] in [-1, 1].
+          condition: m, [B, S, S, 3] in [-1, 1].
           real: x, the same.
+          name: of the network.
         """
         with tf.GradientTape() as tape:
             tape.watch(real)
-            scores = tf.reduce_sum(self._judge(damaged, real))
+            scores = tf.reduce_sum(self._judge(name, condition, real))
         slope = tf.cast(tape.gradient(scores, real), tf.float32)
         return tf.reduce_mean(tf.reduce_sum(tf.square(slope), axis=[1, 2, 3]))
 
@@ -158,14 +216,21 @@ class ConditionalTrainer(Trainer):
             return losses.generator_gan(scores)
         return losses.wasserstein_generator(scores)  # the hinge loss has the same ([4])
 
+    def damage(self, job):
+        """Of ``--supervision=damaged``."""
+        own = self.settings
+        if own.supervision == "whole":
+            return None
+        return Damage(job.dataset, own.damage, job.holes, own.size, own.seed)
+
     def sampler(self, first, run):
         """A function that draws samples of fixed pictures and measures whether z lives.
 
         Columns: the hole, seven samples, the original. It returns ``gain`` and ``ratio``, see
-        ``liveliness``.
+        ``liveliness``; of damaged pictures they are measured where a drawn hole alone hides them.
 
         Args:
-          first: from a number to so many first training images, uint8 [N, S, S, 3].
+          first: from a number to so many first training images, uint8 [N, S, S, 3 or 4].
           run: the ``common.training.runs.RunDirectory``.
         """
         del run
@@ -175,16 +240,18 @@ class ConditionalTrainer(Trainer):
             found = datasets.first_images(JUDGED, folder, prepare, 0, split="validation")
         else:
             found = first(JUDGED)
-        images = image_files.from_uint8(found)
-        holes = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1]).numpy()
+        images, damage = (x.numpy() for x in parted(tf.constant(found)))
+        drawn = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1]).numpy()
+        holes, known = np.maximum(drawn, damage), 1 - damage
         z = normal([JUDGED, SAMPLES, self.settings.latent], [self.seed, -2])
 
         def write(path):
             pasted = sample(self.networks["average"], images, holes, z)
             shown = figures.show_hole(images[:SHOWN], holes[:SHOWN])
-            rows = [[shown[n], *pasted[n, : SAMPLES - 1], images[n]] for n in range(SHOWN)]
+            originals = figures.show_hole(images[:SHOWN], damage[:SHOWN])
+            rows = [[shown[n], *pasted[n, : SAMPLES - 1], originals[n]] for n in range(SHOWN)]
             image_files.write_image(path, figures.compose_grid(rows))
-            return liveliness(images, pasted, holes)
+            return liveliness(images, pasted, drawn, known)
 
         return write
 
@@ -211,25 +278,29 @@ def sample(network, images, holes, z, at_a_time=16):
     return np.where(holes[:, None] > 0.5, np.concatenate(parts), images[:, None])
 
 
-def liveliness(images, samples, holes):
+def liveliness(images, samples, holes, known=1.0):
     """Whether z does something, and enough.
 
     Args:
       images: float32 [B, S, S, 3].
       samples: float32 [B, K, S, S, 3], the known pixels pasted in.
       holes: [B, S, S, 1].
+      known: [B, S, S, 1], 0 where a picture itself is damaged, which does not count; 1: nowhere.
 
     Returns:
       {"gain": PSNR of the samples' mean less that of one, in dB, from pooled mean squared errors: 0
       if z is ignored, 10 log10(2 / (1 + 1 / K)) of a right sampler, more of a too wild one;
       "ratio": mean absolute difference of two samples in the hole, by that of two pictures there}.
     """
-    one = np.mean((samples - images[:, None]) ** 2)
-    of_mean = np.mean((samples.mean(1) - images) ** 2)
+    judged = holes * known
+    one = np.mean((samples - images[:, None]) ** 2 * judged[:, None])
+    of_mean = np.mean((samples.mean(1) - images) ** 2 * judged)
     gain = 10 * math.log10(max(one, 1e-12) / max(of_mean, 1e-12))
-    between = np.abs(np.roll(samples, 1, axis=1) - samples) * holes[:, None]
-    others = np.abs(np.roll(images, 1, axis=0) - images) * holes
+    both = judged * np.roll(known, 1, axis=0) if np.ndim(known) else judged
+    between = np.abs(np.roll(samples, 1, axis=1) - samples) * judged[:, None]
+    others = np.abs(np.roll(images, 1, axis=0) - images) * both
     ratio = between.sum() / samples.shape[1] / max(others.sum(), 1e-12)
+    ratio *= both.sum() / max(judged.sum(), 1e-12)  # to means
     return {"gain": float(gain), "ratio": float(ratio)}
 
 
@@ -251,14 +322,23 @@ class LateCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def networks(settings, policy="float32"):
-    """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator."""
+    """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator.
+
+    What is not always used comes last, and only where it is: other runs have neither that nor
+    other weights.
+    """
     kind, size = settings.architecture, settings.size
     built = {
         name: generator(kind, size, settings.latent, policy) for name in ("generator", "average")
     }
     built["average"].set_weights(built["generator"].get_weights())
     built["average"].trainable = False
-    return {**built, "discriminator": discriminator(kind, size, policy)}
+    built["discriminator"] = discriminator(kind, size, policy)
+    if settings.ambient_weight:
+        built["ambient"] = discriminator(kind, size, policy, condition=1)
+    if settings.latent_weight:
+        built["regressor"] = regressor(size, settings.latent, policy)
+    return built
 
 
 def build(settings, holes, policy):
@@ -266,11 +346,13 @@ def build(settings, holes, policy):
     rate = settings.learning_rate
     if settings.decay == "cosine":
         rate = LateCosine(rate, settings.conditional_steps)
+    built = networks(settings, policy)
     optimizers = {
         name: loop.optimizer(settings.optimizer, rate, settings.beta_1, settings.beta_2)
-        for name in ("generator", "discriminator")
+        for name in built
+        if name != "average"
     }
-    return ConditionalTrainer(networks(settings, policy), optimizers, holes, settings)
+    return ConditionalTrainer(built, optimizers, holes, settings)
 
 
 def plan(settings):

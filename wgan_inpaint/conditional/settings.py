@@ -3,12 +3,14 @@
 import dataclasses
 
 from common.completion.files import sample_endings
+from common.errors import InputError
 from common.settings import setting
 
 KINDS = ("style", "listing")
 SIZES = (32, 64, 128)
 TERMS = ("none", "l1", "mean", "energy", "mode_seeking", "rcgan")
 OBJECTIVES = ("gan", "hinge", "wgan_gp")
+SUPERVISION = ("whole", "damaged")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,19 @@ class Conditional:
         choices=TERMS,
     )
     reconstruction_weight: float = setting(10.0, "Of that term.", least=0.0)
+    latent_weight: float = setting(
+        0.0,
+        "Of BicycleGAN's latent regressor (Zhu 2017: 0.5; 0: none): a further network reads z from "
+        "what is drawn in the hole, and it and G are trained by the L1 of its error. This alone: "
+        "no z encoded from the truth, no KL.",
+        least=0.0,
+    )
+    ambient_weight: float = setting(
+        0.0,
+        "Of AmbientGAN's discriminator (Bora 2018; 0: none): a further one that compares what is "
+        "drawn with another picture, both under that one's damage, and does not see m.",
+        least=0.0,
+    )
     discriminator_halves: str = setting(
         "sum",
         "gan: D's loss at real and at drawn pictures, added or averaged.",
@@ -50,11 +65,32 @@ class Conditional:
         0.998, "Decay of the moving average of G's weights, which is used.", least=0.0, most=1.0
     )
     conditional_steps: int = setting(100_000, "Updates of both networks.", least=1)
+    supervision: str = setting(
+        "whole",
+        "What the training pictures are: whole, or damaged themselves; holes are then drawn on top "
+        "of the damage, and the loss looks only where a drawn hole hides what is known.",
+        choices=SUPERVISION,
+    )
+    damage: str = setting(
+        "",
+        "damaged: folder or glob of masks, white = damaged, each named like its picture and as "
+        "large; or 'drawn', for experiments on whole pictures: one mask for each, drawn once for "
+        "good from --seed, its name and the flags of holes.",
+    )
     validation: str = setting(
         "",
-        "Folder, or tfds data set, of the pictures that gain and ratio are measured on; empty: the "
-        "first training pictures.",
+        "Folder, or tfds data set, of the whole pictures that gain and ratio are measured on; "
+        "empty: the first training pictures, where they are known.",
     )
+
+    def __post_init__(self):
+        if self.supervision == "damaged" and not self.damage:
+            raise InputError(
+                "--supervision=damaged needs --damage=FOLDER with the masks of the pictures, or "
+                "--damage=drawn for pictures that are whole"
+            )
+        if self.damage and self.supervision != "damaged":
+            raise InputError("--damage is read with --supervision=damaged; give both")
 
     @property
     def size(self):

@@ -277,3 +277,27 @@ def test_an_impossible_size_is_refused():
         images.resize(np.zeros((4, 4, 3), np.float32), 0, 4)
     with pytest.raises(InputError, match="4x0"):
         images.resize_nearest(np.zeros((4, 4, 1), np.float32), 4, 0)
+
+
+def test_what_is_missing_has_no_part_in_a_resized_picture():
+    generator = np.random.default_rng(0)
+    image = generator.random((12, 20, 4), np.float32)
+    image[..., 3] = generator.random((12, 20)) < 0.6
+    image[:4, :4, 3] = 1
+    found = images.resize_known(image, 6, 5)
+    for row, column in np.ndindex(6, 5):
+        block = image[2 * row : 2 * row + 2, 4 * column : 4 * column + 4].reshape(-1, 4)
+        known = block[block[:, 3] == 0, :3]
+        assert found[row, column, 3] == (len(known) == 0)
+        expected = known.mean(0) if len(known) else 0
+        np.testing.assert_allclose(found[row, column, :3], expected, atol=1e-6)
+    hidden = np.where(image[..., 3:] == 1, np.float32(9), image)
+    hidden[..., 3] = image[..., 3]
+    for height, width in ((6, 5), (24, 31), (12, 20)):
+        small = images.resize_known(image, height, width)
+        np.testing.assert_array_equal(images.resize_known(hidden, height, width), small)
+        assert set(np.unique(small[..., 3])) <= {0, 1}
+    large = images.resize_known(image, 24, 40)
+    assert 0.9 < large[..., 3].mean() / image[..., 3].mean() < 1.1
+    with pytest.raises(InputError, match="0x5"):
+        images.resize_known(image, 0, 5)

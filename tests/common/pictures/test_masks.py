@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 24, 40
 BANK = np.zeros((4, HEIGHT, WIDTH, 1), np.uint8)
 for n in range(4):
     BANK[n, n : n + 2] = 1
-RANDOM = ("rectangle", "square", "pixels", "half", "pattern", "freeform", "files")
+RANDOM = ("rectangle", "square", "over_edge", "pixels", "half", "pattern", "freeform", "files")
 
 
 def spec(*kinds, **settings):
@@ -73,6 +73,15 @@ def test_sides_take_every_length_of_their_range_and_holes_every_place(kind):
     assert set(heights) == set(widths) == set(range(5, 10))
     assert (heights == widths).all() == (kind == "square")
     assert (top.min(), left.min(), bottom.max(), right.max()) == (0, 0, HEIGHT, WIDTH)
+
+
+def test_squares_over_the_edge_hide_every_pixel_equally_often():
+    side, count = 8, 4000
+    drawn = draws("over_edge", count, hole_min=side, hole_max=side)
+    share = side * side / ((HEIGHT + side - 1) * (WIDTH + side - 1))
+    assert abs(drawn.mean(0) - share).max() <= 5 * (share * (1 - share) / count) ** 0.5
+    assert drawn.any((1, 2)).all() and drawn.sum((1, 2)).max() == side * side
+    assert (drawn.sum((1, 2)) == 1).any()
 
 
 def test_several_rectangles_are_several():

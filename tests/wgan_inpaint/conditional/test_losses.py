@@ -89,6 +89,16 @@ def test_golden_values():
         assert found == pytest.approx(value, abs=1e-5), name
 
 
+def test_the_latent_regressors_error_is_the_mean_and_its_slope_the_sign():
+    found = tf.constant([[0.5, -1.0], [2.0, 0.0]])
+    z = tf.constant([[0.0, 1.0], [1.5, 0.25]])
+    with tf.GradientTape() as tape:
+        tape.watch(found)
+        value = losses.latent_l1(found, z)
+    assert float(value) == pytest.approx((0.5 + 2 + 0.5 + 0.25) / 4)
+    np.testing.assert_allclose(tape.gradient(value, found), [[0.25, -0.25], [0.25, -0.25]])
+
+
 @pytest.mark.parametrize("name", [name for name in losses.TERMS if name != "none"])
 def test_what_is_known_does_not_count_even_if_it_is_no_number(name):
     x, a, b = (pictures(seed=n) for n in range(3))

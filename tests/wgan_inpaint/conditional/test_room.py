@@ -37,9 +37,9 @@ def make_trainer(**options):
     return trainer
 
 
-def step(trainer, times=1):
+def step(trainer, times=1, data=IMAGES):
     for _ in range(times):
-        values = trainer.train_step(tf.constant(IMAGES))
+        values = trainer.train_step(tf.constant(data))
     return {name: float(value) for name, value in values.items()}
 
 
@@ -134,6 +134,53 @@ class Recorder:
 
     def __getattr__(self, name):
         return getattr(self._network, name)
+
+
+def test_the_regressor_reads_z_from_the_hole_and_trains_the_generator_and_itself(tmp_path):
+    plain, trainer = make_trainer(r1=0.0), make_trainer(r1=0.0, latent_weight=0.5)
+    assert set(trainer.checkpointed()) - set(plain.checkpointed()) == {
+        "regressor", "regressor_optimizer",
+    }  # fmt: skip
+    regressor = trainer.networks["regressor"]
+    assert regressor.output_shape == (None, TINY.latent)
+    before = weights(trainer)
+    for name, values in weights(plain).items():  # the regressor's come last
+        for a, b in zip(values, before[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+    seen = []
+    trainer.networks["regressor"] = Recorder(regressor, seen)
+    values = step(trainer)
+    trainer.networks["regressor"] = regressor
+    holes = masks.draw(HOLES, 4, SIDE, SIDE, tf.constant([0, 0])).numpy()
+    (hidden,) = seen
+    known = np.broadcast_to(np.concatenate([holes, holes]) == 0, hidden.shape)
+    assert hidden.shape == (8, SIDE, SIDE, 3) and not hidden[known].any()
+    assert (hidden[~known] != 0).mean() > 0.9
+    after = weights(trainer)
+    step(plain)
+    changed = {
+        name: [np.abs(a - b).max() for a, b in zip(after[name], values, strict=True)]
+        for name, values in {**weights(plain), "regressor": before["regressor"]}.items()
+    }
+    # D's step comes before; G's has one slope more than without, and so has each of its weights.
+    assert not any(changed["discriminator"])
+    assert all(changed["generator"]) and all(changed["regressor"])
+    regressor.set_weights(before["regressor"])
+    z = room.normal([4, 2, TINY.latent], tf.constant([0, 1])).numpy()
+    with tf.GradientTape() as tape:
+        error = tf.reduce_mean(tf.abs(regressor(hidden) - np.concatenate([z[:, 0], z[:, 1]])))
+    assert values["latent"] == pytest.approx(float(error), rel=1e-5)
+    # Adam without momentum begins with a step of the learning rate against the slope's sign.
+    slopes = tape.gradient(error, regressor.trainable_variables)
+    for slope, old, new in zip(slopes, before["regressor"], after["regressor"], strict=True):
+        clear = np.abs(slope) > 1e-5
+        np.testing.assert_allclose((new - old)[clear], -4e-4 * np.sign(slope)[clear], rtol=0.02)
+    # Its state is kept.
+    checkpoint = tf.train.Checkpoint(step=trainer.step, **trainer.checkpointed())
+    other = make_trainer(r1=0.0, latent_weight=0.5)
+    tf.train.Checkpoint(step=other.step, **other.checkpointed()).restore(
+        checkpoint.save(str(tmp_path / "ckpt"))
+    ).assert_consumed()
 
 
 def test_the_penalty_is_on_the_candidates_channels_only():
