@@ -221,12 +221,17 @@ def test_the_penalty_comes_every_so_manyth_step():
     ("objective", "architecture", "xla"),
     [("gan", "style", True), ("hinge", "listing", False), ("wgan_gp", "listing", False)],
 )
-def test_a_compiled_step_equals_the_eager_one(objective, architecture, xla):
+def test_a_compiled_step_equals_the_eager_one(objective, architecture, xla, monkeypatch):
     options = {"objective": objective, "architecture": architecture}
+    if architecture == "style":  # three of its rows have all that any row has
+        for table in (networks.CHANNELS, networks.DISCRIMINATOR):
+            monkeypatch.setitem(table, 16, (6, 6, 8))
+        options["image_size"] = 16
     eager, compiled = make_trainer(**options), make_trainer(**options)
+    images = IMAGES[:, : eager.settings.size, : eager.settings.size]
     before = weights(eager)
-    values = step(eager)
-    logs = tf.function(compiled.train_step, jit_compile=xla, autograph=False)(tf.constant(IMAGES))
+    values = step(eager, data=images)
+    logs = tf.function(compiled.train_step, jit_compile=xla, autograph=False)(tf.constant(images))
     assert {n: float(v) for n, v in logs.items()} == pytest.approx(values, rel=1e-3, abs=1e-5)
     for name in ("generator", "discriminator"):
         trios = zip(before[name], weights(eager)[name], weights(compiled)[name], strict=True)
