@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from absl import app, flags, logging
 
@@ -145,6 +146,34 @@ class Interruption:
             signal.signal(number, handler)
 
 
+PATIENCE = 1  # seconds that what a Ctrl-C stops may take
+
+
+def _watch_for_interrupts():
+    """Makes a second Ctrl-C end the process, also from within a graph that runs for minutes.
+
+    Python raises KeyboardInterrupt between two of its instructions: not as long as TensorFlow runs
+    a graph. What is on the disk by then is whole.
+    """
+    there, here = os.pipe()
+    os.set_blocking(here, False)
+    signal.set_wakeup_fd(here, warn_on_full_buffer=False)
+
+    def watch():
+        asked = 0
+        while True:
+            if os.read(there, 1)[0] != signal.SIGINT:
+                continue
+            asked += 1
+            time.sleep(PATIENCE)  # to end by itself
+            if asked > 1:
+                print("\nerror: interrupted", file=sys.stderr, flush=True)
+                os._exit(130)
+            print("\nstopping behind this step; Ctrl-C again: at once", file=sys.stderr, flush=True)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _one_line(error):
     """What the user needs of an error of ours, also if TensorFlow wrapped another one around it."""
     return reason(error).rpartition("InputError: ")[2]
@@ -214,6 +243,7 @@ def run(main, parse=_parse_or_exit):
                 raise
             _fail(_one_line(error))
 
+    _watch_for_interrupts()
     logging.set_verbosity(logging.INFO)
     standard_logging.getLogger("tensorflow").setLevel("WARNING")
     # What TensorFlow says by a logger of its own is for the user; the rest, by absl's, is not.
