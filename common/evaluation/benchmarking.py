@@ -4,6 +4,7 @@ import importlib
 import multiprocessing
 import platform
 import resource
+import signal
 import statistics
 import time
 
@@ -37,6 +38,7 @@ def peak_mib():
 
 
 def _child(pipe, module, name, arguments):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C is the parent's to report
     try:
         runtime.import_tensorflow()
         function = getattr(importlib.import_module(module), name)
@@ -63,6 +65,9 @@ def in_own_process(function, *arguments):
         return here.recv()
     except EOFError:
         return None, "the process was killed (out of memory?)"
+    except KeyboardInterrupt:
+        process.kill()
+        raise
     finally:
         process.join()
 
