@@ -10,6 +10,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # XLA makes of a graph what it always does, but its machine code is not polished: that takes longer
 # than the few steps that are run.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Of the processes that are started from here: large pages, which is a tenth of their time.
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are as many workers as cores: with a pool of threads each they would fight.
     for name in (
