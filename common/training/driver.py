@@ -113,12 +113,13 @@ def train(method, own, job):
         return datasets.first_images(count, job.dataset, job.prepare, own.seed, **source)
 
     # Reads pictures: a data set that cannot be read leaves no run behind.
-    visible = damage.visible(batches) if damage else None
+    fresh = not job.run.has_checkpoint()
+    visible = damage.visible(batches) if damage and fresh else None
     sample = trainer.sampler(first, job.run)
     job.settle()
-    if damage:
+    if visible is not None:
         damage.report(visible, job.run.path)
-    if not job.run.has_checkpoint():
+    if fresh:
         trainer.prepare(first)
     plan = room.plan(own)
     if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):

@@ -17,7 +17,7 @@ from common.pictures.preparation import Preparation
 from common.training import loop
 from common.training.runs import RunDirectory, Schedule
 from tests import commands
-from tests.wgan_inpaint.conditional.test_room import Recorder, step, weights
+from tests.wgan_inpaint.conditional.test_room import Killed, Recorder, killing, step, weights
 from wgan_inpaint.conditional import networks, room
 from wgan_inpaint.conditional.settings import Conditional
 
@@ -192,10 +192,6 @@ def write(folder, junk, count=10):
     return folder
 
 
-class Killed(Exception):
-    """Stands for a process that ends without a word."""
-
-
 def train(folder, pictures, kill_at=()):
     """As the command does, from files."""
     killed, prepare = [], Preparation(SIDE, 32, 36, flip=True)
@@ -214,14 +210,7 @@ def train(folder, pictures, kill_at=()):
 
         sampler = trainer.sampler(first, run)
         run.settle_flags("--image_size=32\n")
-
-        def sample(path, trainer=trainer, sampler=sampler):
-            judged = sampler(path)
-            if int(trainer.step) in kill_at and not killed:
-                killed.append(int(trainer.step))
-                raise Killed
-            return judged
-
+        sample = killing(trainer, sampler, kill_at, killed)
         schedule = Schedule(log_every=1, save_every=1, sample_every=2)
         try:
             assert loop.fit(trainer, room.plan(own), batches, run, schedule, sample)

@@ -265,6 +265,20 @@ class Killed(Exception):
     """Stands for a process that ends without a word."""
 
 
+def killing(trainer, sampler, kill_at, killed):
+    """The sampler, which ends its process at each of the steps ``kill_at`` once; see ``killed``."""
+
+    def sample(path):
+        judged = sampler(path)
+        now = int(trainer.step)
+        if now in kill_at and now not in killed:
+            killed.append(now)
+            raise Killed
+        return judged
+
+    return sample
+
+
 def train(folder, kill_at=()):
     killed = []
     while True:
@@ -275,15 +289,7 @@ def train(folder, kill_at=()):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(room, "JUDGED", 8)
             sampler = trainer.sampler(lambda count: np.repeat(IMAGES, 2, 0)[:count], run)
-
-        def sample(path, trainer=trainer, sampler=sampler):
-            judged = sampler(path)
-            now = int(trainer.step)
-            if now in kill_at and now not in killed:
-                killed.append(now)
-                raise Killed
-            return judged
-
+        sample = killing(trainer, sampler, kill_at, killed)
         schedule = Schedule(log_every=1, save_every=2, sample_every=3)
         try:
             assert loop.fit(trainer, room.plan(TINY), batches, run, schedule, sample)
