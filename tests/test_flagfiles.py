@@ -49,6 +49,7 @@ CALLED = {
     "flip": "augmentation|mirrored",
     "gan": "log|readings|loss",
     "generator_norm": "normalization|batchnorm",
+    "generation_steps": "length",
     "generator_steps": "updates|epochs|length",
     "holes": "half as wide",
     "hole_max": "sides",
@@ -286,6 +287,14 @@ RECIPES = {
             "decay": "none",
             "log_every": 100,
         },
+        "cnnlg": {  # 基于卷积神经网络的图像修复、绘画方法, Section 4
+            "method": "cnnlg",
+            "robustness_share": 1,
+            "robustness_every": 1,
+            "field_iterations": 5,
+            "commitment": 0.25,
+            "code_decay": 0.99,
+        },
         "radford2016": {  # Section 4 and Figure 1
             "architecture": "dcgan",
             "objective": "gan",
@@ -407,7 +416,7 @@ RECIPES = {
         },
     },
 }
-OURS = {"wgan_cpu", "unsupervised_cpu", "unsupervised_damaged_cpu"}  # no paper's
+OURS = {"cnnlg_cpu", "wgan_cpu", "unsupervised_cpu", "unsupervised_damaged_cpu"}  # no paper's
 
 
 @pytest.mark.parametrize(

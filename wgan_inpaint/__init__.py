@@ -1,9 +1,10 @@
-"""Completion with a latent vector: latent search, and the conditional GAN G(m, z)."""
+"""Completion with a latent vector: latent search, the conditional GAN G(m, z), and CNNLG."""
 
 import common  # noqa: F401  before anything imports TensorFlow, whose environment it sets
 from common.methods import Method, table
 from wgan_inpaint import settings
 from wgan_inpaint.conditional import settings as conditional_settings
+from wgan_inpaint.guided import settings as guided_settings
 from wgan_inpaint.search import settings as search_settings
 
 SHIPPED = "faces"  # what `shipped:wgan_inpaint` stands for
@@ -24,5 +25,13 @@ METHODS = table(
         completing=conditional_settings.Completing,
         writing=conditional_settings.Writing,
         model="shipped:wgan_inpaint/conditional",
+    ),
+    Method(
+        "cnnlg",
+        "wgan_inpaint.guided.room",
+        training=guided_settings.Guided,
+        completing=guided_settings.Completing,
+        writing=guided_settings.Writing,
+        model="shipped:wgan_inpaint/cnnlg",
     ),
 )

@@ -180,7 +180,9 @@ class Crops:
 class Samples(Crops):
     """Completes by a network that draws completions, each from a seed."""
 
-    def __init__(self, complete_samples, size, blend, samples=1, seed=0, batch_size=0):
+    def __init__(
+        self, complete_samples, size, blend, samples=1, seed=0, batch_size=0, complete=None
+    ):
         """Keeps the network.
 
         Args:
@@ -192,10 +194,13 @@ class Samples(Crops):
           samples: K, different completions of each picture.
           seed: of the first one, from 0; each of the others has the next one.
           batch_size: pictures completed at once; 0: as ``Crops``.
+          complete: None, or a function of images and masks to the expected completion, float32 [B,
+            H, W, 3]: it comes first, and the seeds after it.
         """
         super().__init__(size, blend, samples, batch_size)
-        self._complete_samples = complete_samples
-        self._seeds = ((seed + np.arange(samples)) % SEEDS).astype(np.int32)
+        self._complete_samples, self._complete = complete_samples, complete
+        drawn = samples - (complete is not None)
+        self._seeds = ((seed + np.arange(drawn)) % SEEDS).astype(np.int32)
 
     def find(self, targets, size, progress):
         """The completions of each crop.
@@ -210,8 +215,14 @@ class Samples(Crops):
         """
         del progress
         images, masks = (filled(np.stack(part), size) for part in zip(*targets, strict=True))
-        found = self._complete_samples(images=images, masks=masks, seeds=tf.constant(self._seeds))
-        return list(np.asarray(found["completed"])[: len(targets)])
+        parts = []
+        if self._complete is not None:
+            parts.append(np.asarray(self._complete(images, masks))[:, None])
+        if len(self._seeds):
+            seeds = tf.constant(self._seeds)
+            drawn = self._complete_samples(images=images, masks=masks, seeds=seeds)
+            parts.append(np.asarray(drawn["completed"]))
+        return list(np.concatenate(parts, axis=1)[: len(targets)])
 
     def finish(self, index, picture, masks, found):
         """The ``common.completion.files.Answer``, from ``found`` [K, S, S, 3].
@@ -222,5 +233,7 @@ class Samples(Crops):
         view = self.view(index, picture, masks)
         if not np.isfinite(found).all():
             raise InputError("the network returned NaN or infinity; try --precision=float32")
-        captions = [f"{n}: seed {seed}" for n, seed in enumerate(self._seeds, 1)]
+        titles = ["expected"] if self._complete is not None else []
+        titles += [f"seed {seed}" for seed in self._seeds]
+        captions = [f"{n}: {title}" for n, title in enumerate(titles, 1)]
         return view.answer(found, captions)

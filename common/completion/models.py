@@ -25,6 +25,7 @@ class Model:
         images [B, H, W, 3], numpy float32.
       complete_samples: None, or from ``images``, ``masks`` and ``seeds`` int32 [K], by these names,
         to {"completed": [B, K, H, W, 3]}.
+      loaded: None, or what TensorFlow restored, with the variables of the method's module.
       settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
         ``image_size`` in pixels, ``method``, ``whole``, ...; may be empty.
       name: for messages.
@@ -36,6 +37,7 @@ class Model:
     name: str
     size: tuple | None = None
     complete_samples: Callable | None = None
+    loaded: object = None
 
 
 def load_model(source, precision="auto"):
@@ -67,6 +69,7 @@ def load_model(source, precision="auto"):
         name=str(source),
         size=None if None in size else size,
         complete_samples=_samples(loaded, signature),
+        loaded=loaded,
     )
 
 

@@ -158,6 +158,22 @@ def first_images(count, dataset, prepare, seed, **options):
     return next(batches.take(1).as_numpy_iterator())
 
 
+def judged_images(count, dataset, size, first):
+    """The pictures that a training is judged on, uint8 [count, size, size, C].
+
+    Args:
+      count: how many.
+      dataset: folder or tfds data set, whose split "validation" is taken; "": none.
+      size: side in pixels.
+      first: of ``common.training.driver.train``: from a number to so many first training images,
+        which are taken without a ``dataset``.
+    """
+    if not dataset:
+        return first(count)
+    prepare = Preparation(size, crop="center")
+    return first_images(count, dataset, prepare, 0, split="validation")
+
+
 def mean_color(images):
     """The mean RGB of images, uint8 [N, H, W, 3]: float32 [3] in [0, 1]."""
     return images.mean((0, 1, 2)).astype(np.float32) / 255

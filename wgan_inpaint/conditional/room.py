@@ -234,12 +234,7 @@ class ConditionalTrainer(Trainer):
           run: the ``common.training.runs.RunDirectory``.
         """
         del run
-        folder, size = self.settings.validation, self.settings.size
-        if folder:
-            prepare = datasets.Preparation(size, crop="center")
-            found = datasets.first_images(JUDGED, folder, prepare, 0, split="validation")
-        else:
-            found = first(JUDGED)
+        found = datasets.judged_images(JUDGED, self.settings.validation, self.settings.size, first)
         images, damage = (x.numpy() for x in parted(tf.constant(found)))
         drawn = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1]).numpy()
         holes, known = np.maximum(drawn, damage), 1 - damage

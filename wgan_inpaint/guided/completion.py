@@ -1,0 +1,105 @@
+"""CNNLG as a SavedModel, pixels to pixels, and the command that completes with it."""
+
+import tensorflow as tf
+
+from common.completion import crops
+from common.completion.models import load_model
+from common.errors import InputError
+from common.pictures import cropping
+from common.training import folding
+from wgan_inpaint.guided import networks, prediction
+
+SET = ("smoothness", "detail")  # variables of the module
+
+
+class Completion(tf.Module):
+    """CNNLG as a function of images and masks of any size, on the crops around the holes.
+
+    Attributes:
+      smoothness, detail: of ``settings.Completing``: variables, which a loaded SavedModel has too
+        and whoever serves it can set.
+    """
+
+    def __init__(self, trained, build, own, completing, storage=tf.float32):
+        """Keeps the networks.
+
+        Args:
+          trained: {name: network}, of ``wgan_inpaint.guided.room.networks``.
+          build: from a Keras dtype policy to such networks.
+          own: ``settings.Guided``.
+          completing: ``settings.Completing``.
+          storage: type of the stored weights.
+        """
+        super().__init__(name="cnnlg")
+        for name in SET:
+            value = tf.Variable(getattr(completing, name), trainable=False, name=name)
+            setattr(self, name, value)
+        self.stored = {
+            name: folding.Stored(
+                lambda policy, name=name: build(policy)[name], trained[name].get_weights(), storage
+            )
+            for name in ("encoder", "guides", "gradients", "completer")
+        }
+        self.codebook = networks.Codebook(own.codes, own.code_length)
+        self.tables = networks.Tables(own.codes)
+        for name in ("codebook", "tables"):
+            getattr(self, name).set_weights(trained[name].get_weights())
+        self._size, self._shape = own.size, (own.stride, own.mixtures)
+
+    def _parts(self):
+        call = {name: stored.at(tf.float32) for name, stored in self.stored.items()}
+        return prediction.Networks(
+            call["encoder"],
+            self.codebook,
+            call["guides"],
+            self.tables,
+            call["gradients"],
+            call["completer"],
+            *self._shape,
+        )
+
+    def _cut(self, images, holes):
+        squares = cropping.squares(holes, self._size)
+        return squares, *cropping.cut(images, holes, squares, self._size)
+
+    def complete(self, images, holes):
+        """By both guides, [B, H, W, 3]."""
+        squares, crop, hole = self._cut(images, holes)
+        pictures = prediction.complete(self._parts(), crop, hole, self.smoothness, self.detail)
+        return cropping.put_back(pictures, squares, *tf.unstack(tf.shape(images)[1:3]))
+
+    def complete_samples(self, images, holes, seeds):
+        """With a field drawn for each of ``seeds``, [B, K, H, W, 3]."""
+        squares, crop, hole = self._cut(images, holes)
+        pictures = prediction.complete_samples(
+            self._parts(), crop, hole, seeds, self.smoothness, self.detail
+        )
+        return cropping.put_back_samples(pictures, squares, *tf.unstack(tf.shape(images)[1:3]))
+
+
+def completer(completing, writing, source, options):
+    """The work of ``common.completion.files`` with a model: the expected field, then samples.
+
+    Args:
+      completing: ``settings.Completing``.
+      writing: ``settings.Writing``.
+      source: of ``common.completion.models.load_model``.
+      options: ``common.completion.files.Options``.
+
+    Raises:
+      InputError: no such model, or one that has nothing to set.
+    """
+    model = load_model(source, options.precision)
+    for name in SET:
+        if not hasattr(model.loaded, name):
+            raise InputError(f"--model={source}: it has no {name} to set; export it anew")
+        getattr(model.loaded, name).assign(getattr(completing, name))
+    return crops.Samples(
+        model.complete_samples,
+        model.settings["image_size"],
+        options.blend,
+        writing.samples,
+        completing.seed,
+        options.batch_size,
+        complete=model.complete,
+    )
