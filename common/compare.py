@@ -4,8 +4,10 @@
         --mask_kind=rectangle --output=FOLDER
 
 A method is the name of a classical one (``common.classical``), a SavedModel's folder, a run
-directory or shipped:PACKAGE[/NAME]; NAME=SOURCE gives it a name of its own. Several ``--methods``
-add up, so that more can join those of a flagfile; a name that comes again replaces the earlier.
+directory or shipped:PACKAGE[/NAME]; NAME=SOURCE gives it a name of its own. What a model lets be
+set stands behind it, as in models/cnnlg?smoothness=0.3&detail=1.5. Several
+``--methods`` add up, so that more can join those of a flagfile; a name that comes again replaces
+the earlier.
 
 The output folder then holds
 
@@ -79,7 +81,7 @@ def parse_methods(values):
 
 def _name_and_source(entry):
     name, equals, source = (part.strip() for part in entry.partition("="))
-    if equals:
+    if equals and "?" not in name:  # else it is a value of the model's
         if not (name and source):
             raise InputError(f"--methods: '{entry}' is not of the form NAME=SOURCE")
         return name, source
@@ -149,6 +151,7 @@ def main():
         batch_size=FLAGS.batch_size,
         figure_images=FLAGS.figure_images,
         image_folder=folder / "images" if FLAGS.save_images else None,
+        gradients=FLAGS.gradients,
         features=comparison.DeepFeatures(FLAGS.features) if FLAGS.features else None,
         progress=progress,
     )

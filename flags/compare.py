@@ -16,8 +16,8 @@ def define_methods():
         "methods",
         None,
         "Methods as SOURCE,NAME=SOURCE,...; a source is a SavedModel's folder, a run directory, "
-        f"shipped:PACKAGE[/NAME] or one of {', '.join(classical.METHODS)}. May be given several "
-        "times.",
+        f"shipped:PACKAGE[/NAME] or one of {', '.join(classical.METHODS)}; "
+        "?VARIABLE=NUMBER& behind a model sets what it lets be set. May be given several times.",
     )
     flags.DEFINE_integer("limit", 0, "Only so many first images; 0: all.", lower_bound=0)
     flags.DEFINE_integer(
@@ -78,6 +78,9 @@ def define():
         "0: no.",
         lower_bound=0.0,
         upper_bound=1.0,
+    )
+    flags.DEFINE_bool(
+        "gradients", False, "Also measure PSNR of the differences between neighbours in the hole."
     )
     flags.DEFINE_bool("save_images", False, "Also write every original and every completion.")
     flags.DEFINE_integer("batch_size", 16, "Images completed in one call.", lower_bound=1)

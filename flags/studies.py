@@ -1,4 +1,4 @@
-"""Flags of the studies: of training runs, of starts of the search, of several answers to a hole."""
+"""Flags of the studies: of runs, of starts of the search, of several answers, of conditions."""
 
 from absl import flags
 
@@ -46,3 +46,30 @@ def define_diversity():
         "Images between two writes to the cache, and in one call of methods that draw no samples.",
         lower_bound=1,
     )
+
+
+def define_variants():
+    """Defines the flags of the command that trains variants of one recipe."""
+    flags.DEFINE_multi_string(
+        "variant",
+        None,
+        "NAME: FLAG=VALUE FLAG=VALUE ..., what differs from the other flags; one for each run.",
+    )
+    flags.DEFINE_string("output", None, "Folder for the runs, the table and the figure.")
+    flags.DEFINE_list(
+        "measures", [], "Columns of the table, as metrics.jsonl calls them; the first has curves."
+    )
+
+
+def define_conditions():
+    """Defines the flags of the command that compares methods under several conditions."""
+    compare_flags.define_methods()
+    flags.DEFINE_multi_string(
+        "pictures",
+        None,
+        "NAME=DATASET; one for each kind of pictures, read as --dataset elsewhere.",
+    )
+    flags.DEFINE_list("image_sizes", ["64"], "Sides of the pictures, in pixels.")
+    flags.DEFINE_list("hole_shares", ["0.0625", "0.25"], "Shares of the picture that a hole takes.")
+    flags.DEFINE_string("output", None, "Folder for the tables.")
+    flags.DEFINE_integer("batch_size", 16, "Images completed in one call.", lower_bound=1)

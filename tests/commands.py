@@ -26,7 +26,9 @@ COMMANDS = (
     "wgan_inpaint.export",
     "wgan_inpaint.starts",
     "wgan_inpaint.promises",
+    "wgan_inpaint.studies.conditions",
     "wgan_inpaint.studies.diversity",
+    "wgan_inpaint.studies.variants",
     "wgan_inpaint.benchmark",
     "common.compare",
 )

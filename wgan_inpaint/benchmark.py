@@ -1,4 +1,4 @@
-"""Prints how fast latent search and the conditional GAN complete and train on this machine.
+"""Prints how fast the methods of this package complete and train on this machine.
 
     python -m wgan_inpaint.benchmark
 
@@ -15,7 +15,7 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines this command's flags."""
-    parts = ["search", "classic", "training", "samples", "conditional"]
+    parts = ["search", "classic", "training", "samples", "conditional", "cnnlg"]
     benchmark_flags.define(parts, batches=("1", "8", "64"))
 
 

@@ -1,11 +1,11 @@
-"""How fast latent search and the conditional GAN complete and train on this machine.
+"""How fast the methods of this package complete and train on this machine.
 
 Search: seconds of one iteration (loss, gradient, update) inside the compiled loop, and how many
 images' iterations that is per second, for the networks of [1] Figure 1 and for those that are
 packaged. The classic loop does the same with the former as the code of [2] does: a graph for loss
 and gradient, BatchNorm being layers of it, which the host calls in every iteration; z and Adam are
 numpy's. Training: a step of the packaged networks, with and without the generator's update. The
-conditional GAN: ``wgan_inpaint.conditional.timing``.
+others: ``wgan_inpaint.conditional.timing``, ``wgan_inpaint.guided.timing``.
 
 [1] Radford 2016, Unsupervised Representation Learning with Deep Convolutional GANs.
 [2] B. Amos. Image Completion with Deep Learning in TensorFlow. 2016.
@@ -21,6 +21,7 @@ from common.pictures import masks
 from common.training import folding, loop
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.conditional import timing as conditional
+from wgan_inpaint.guided import timing as guided
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import PAPER
 from wgan_inpaint.settings import Adversarial
@@ -139,13 +140,13 @@ def print_table(what, precisions, xlas, batches, repeats):
     """Prints one Markdown table.
 
     Args:
-      what: of "search", "classic", "training", "samples" and "conditional" (its training).
+      what: of "search", "classic", "training", "samples", "conditional" (its training) and "cnnlg".
       precisions: of "float32" and "bfloat16".
       xlas: of "off" and "on".
       batches: batch sizes of the search and of the samples.
       repeats: calls to time.
     """
-    benchmarking.print_head("Latent search and the conditional GAN at 64 px")
+    benchmarking.print_head("Latent search, the conditional GAN and CNNLG at 64 px")
     for precision in precisions:
         for xla in xlas:
             for batch in batches:
@@ -162,6 +163,10 @@ def print_table(what, precisions, xlas, batches, repeats):
                     label = f"{conditional.SAMPLES} samples, conditional GAN, batch {batch}"
                     arguments = (conditional.samples_seconds, batch, repeats)
                     benchmarking.print_measured(label, precision, xla, batch, *arguments)
+                if "cnnlg" in what and precision == "float32":
+                    label = f"CNNLG, batch {batch}"
+                    arguments = (guided.completion_seconds, batch, repeats)
+                    benchmarking.print_measured(label, precision, xla, batch, *arguments)
             for label, critic_steps in STEPS.items() if "training" in what else ():
                 arguments = (step_seconds, critic_steps, repeats)
                 benchmarking.print_measured(
@@ -171,4 +176,9 @@ def print_table(what, precisions, xlas, batches, repeats):
                 batch = conditional.TRAINING_BATCH
                 arguments = (conditional.step_seconds, repeats)
                 label = f"step, conditional GAN, batch {batch}"
+                benchmarking.print_measured(label, precision, xla, batch, *arguments)
+            for phase in guided.PHASES if "cnnlg" in what else ():
+                batch = guided.TRAINING_BATCH
+                arguments = (guided.step_seconds, phase, repeats)
+                label = f"step, CNNLG, {phase}, batch {batch}"
                 benchmarking.print_measured(label, precision, xla, batch, *arguments)

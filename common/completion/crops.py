@@ -202,6 +202,28 @@ class Samples(Crops):
         drawn = samples - (complete is not None)
         self._seeds = ((seed + np.arange(drawn)) % SEEDS).astype(np.int32)
 
+    @classmethod
+    def of(cls, model, options, samples=1, seed=0, complete=None):
+        """Completes by a SavedModel.
+
+        Args:
+          model: ``common.completion.models.Model``.
+          options: ``common.completion.files.Options``.
+          samples, seed, complete: of the constructor.
+
+        Raises:
+          InputError: it draws no samples, or does not say of what size.
+        """
+        if model.complete_samples is None:
+            raise InputError(f"--model={model.name}: it has no signature complete_samples")
+        if "image_size" not in model.settings:
+            raise InputError(
+                f"--model={model.name}: its inpainting.json has no image_size; export it anew"
+            )
+        size = model.settings["image_size"]
+        rest = options.blend, samples, seed, options.batch_size, complete
+        return cls(model.complete_samples, size, *rest)
+
     def find(self, targets, size, progress):
         """The completions of each crop.
 

@@ -18,6 +18,31 @@ def is_saved_model(folder):
     return any((folder / name).exists() for name in _SAVED_MODELS)
 
 
+def split_values(source):
+    """Parts a model from what is to be set of it.
+
+    Args:
+      source: as ``find_model`` takes it, with or without ?NAME=NUMBER&NAME=NUMBER behind it.
+
+    Returns:
+      (the source alone, {name: float}).
+
+    Raises:
+      InputError: something else stands behind the question mark.
+    """
+    alone, marked, words = str(source).rpartition("?")
+    if not marked or pathlib.Path(str(source)).is_dir():
+        return str(source), {}
+    values = {}
+    for word in words.split("&"):
+        name, _, number = word.partition("=")
+        try:
+            values[name] = float(number)
+        except ValueError as error:
+            raise InputError(f"{source}: {word!r} is not of the form NAME=NUMBER") from error
+    return alone, values
+
+
 def find_model(source):
     """The folder of the SavedModel that ``source`` names, as ``load_model`` takes it.
 

@@ -73,6 +73,23 @@ def load_model(source, precision="auto"):
     )
 
 
+def set_values(model, values):
+    """Sets what a model lets be set: scalar variables of its module.
+
+    Args:
+      model: a ``Model``.
+      values: {name: float}.
+
+    Raises:
+      InputError: it has no such variable.
+    """
+    for name, value in values.items():
+        variable = getattr(model.loaded, name, None)
+        if not isinstance(variable, tf.Variable) or variable.shape.rank:
+            raise InputError(f"{model.name}: it has no {name} that can be set")
+        variable.assign(value)
+
+
 def _as_function(loaded, signature):
     """Turns a signature of a loaded SavedModel into ``Model.complete``."""
 

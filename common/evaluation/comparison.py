@@ -64,6 +64,7 @@ class Score(NamedTuple):
     psnr_hole: float
     l1_hole: float
     lpips: float | None = None
+    psnr_gradient: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Options:
       batch_size: images completed in one call at most.
       figure_images: so many first completions are kept for a figure.
       image_folder: None, or where every completion is written.
+      gradients: also measure PSNR of the gradients in the hole.
       features: None, or what has ``settings`` (JSON values), ``vectors(images)`` -> [B, D],
         ``lpips(a, b)`` -> [B], ``statistics`` and ``distance``: see ``DeepFeatures``.
       progress: None, or from (total, unit) to a function of how many are done.
@@ -99,6 +101,7 @@ class Options:
     batch_size: int = 16
     figure_images: int = 0
     image_folder: pathlib.Path | None = None
+    gradients: bool = False
     features: object | None = None
     progress: Callable | None = None
 
@@ -329,6 +332,8 @@ class _Desk:
         self._holes, self._pictures, self._folder = holes, pictures, folder
         self._names = results_cache.file_names(pictures.names)
         self._common = common_settings(pictures, options.features)
+        if options.gradients:
+            self._common["gradients"] = True
 
     def open_task(self, method, kind, how):
         """The ``_Task`` of a cell."""
@@ -393,7 +398,13 @@ class _Desk:
         store, features = task.store, self.options.features
         known = max(0, len(store.rows) - batch.first)
         fresh = (part[known:] for part in (batch.names, batch.images, completed, batch.masks))
-        scores = [measure(*one) for one in zip(*fresh, strict=True)]
+        fresh = list(zip(*fresh, strict=True))
+        scores = [measure(*one) for one in fresh]
+        if self.options.gradients:
+            scores = [
+                score._replace(psnr_gradient=metrics.psnr_gradient(*one[1:]))
+                for score, one in zip(scores, fresh, strict=True)
+            ]
         vectors = None
         if features and scores:
             distances = features.lpips(batch.images[known:], completed[known:])

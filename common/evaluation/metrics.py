@@ -66,6 +66,34 @@ def l1(a, b, mask=None):
     return float(np.mean(np.abs(_difference(a, b, mask)), dtype=np.float64))
 
 
+def psnr_gradient(a, b, mask):
+    """PSNR of differences between neighbours: how right the edges and textures of a hole are.
+
+    Args:
+        a: float `[H, W, C]` in [0, 1].
+        b: float `[H, W, C]` in [0, 1].
+        mask: `[H, W, 1]`; of the pairs side by side and one above the other, those with a pixel
+            where it is 1 count.
+
+    Returns:
+        Decibels; `math.inf` where all differences are equal.
+
+    Raises:
+        InputError: as `psnr`.
+    """
+    a, b = _pair(a, b)
+    hole, found = checks.holes(mask, a.shape), []
+    for axis in (0, 1):
+        error = np.diff(a, axis=axis) - np.diff(b, axis=axis)
+        low, high = (np.delete(hole, end, axis=axis) for end in (-1, 0))
+        found.append(error[low | high])
+    squares = np.square(np.concatenate(found))
+    if not squares.size:
+        raise InputError("the mask has no hole (no 1), so there is nothing to measure inside it")
+    error = float(np.mean(squares, dtype=np.float64))
+    return -10 * math.log10(error) if error else math.inf
+
+
 def ssim(a, b):
     """Structural similarity, the mean over windows and channels.
 

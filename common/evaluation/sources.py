@@ -136,7 +136,8 @@ def find_method(name, source):
 
     Args:
       name: for messages.
-      source: a name of ``common.classical.METHODS``, or as ``models.load_model`` takes it.
+      source: a name of ``common.classical.METHODS``, or a model as
+        ``model_folders.split_values`` takes it.
 
     Returns:
       The function of the classical method, or the folder of the SavedModel.
@@ -147,7 +148,7 @@ def find_method(name, source):
     try:
         if source in classical.METHODS:
             return classical.method(source)
-        return model_folders.find_model(source)
+        return model_folders.find_model(model_folders.split_values(source)[0])
     except InputError as error:
         # A plain word may be meant as the name of a classical method.
         word = source not in classical.METHODS and not set(str(source)) & set("/\\:")
@@ -188,6 +189,7 @@ class Answers(NamedTuple):
 def open_answers(name, source, precision="float32"):
     """``open_method`` for a ``Method`` that loads ``Answers``."""
     found = find_method(name, source)
+    _, values = model_folders.split_values(source)
     if source in classical.METHODS:
         return Method(name, {"classical": source}, lambda: Answers(found))
 
@@ -196,9 +198,12 @@ def open_answers(name, source, precision="float32"):
 
         try:
             model = models.load_model(found, precision)
+            models.set_values(model, values)
             return Answers(windows.Completer(model).batch, model.complete_samples)
         except InputError as error:
             raise InputError(f"--methods: {name}: {error}") from error
 
     settings = {"model": results_cache.of_folder(found), "precision": precision}
+    if values:
+        settings["values"] = values
     return Method(name, settings, load)

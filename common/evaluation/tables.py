@@ -45,6 +45,7 @@ MEASURES = {
     "psnr_hole": Measure("PSNR, hole (dB)", 2, max),
     "l1_hole": Measure("L1, hole", 4, min),
     "lpips": Measure("LPIPS", 4, min),
+    "psnr_gradient": Measure("PSNR, gradient (dB)", 2, max),
 }
 FRECHET = Measure("Fréchet distance", 3, min)
 BLENDS = {"none": "raw", "poisson": "Poisson", "telea_poisson": "Telea + Poisson"}

@@ -80,7 +80,7 @@ def export(method, run, path, completing, step=0, storage="float32", jit_compile
 
 
 def train(method, own, job):
-    """Trains, going on where an earlier start was stopped, then exports.
+    """Trains, going on where an earlier start was stopped, then exports if the job says so.
 
     Args:
       method: a ``common.methods.Method``.
@@ -124,5 +124,6 @@ def train(method, own, job):
     plan = room.plan(own)
     if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):
         return 130
-    export(method, job.run, job.run.saved_model, method.completing())
+    if job.export:
+        export(method, job.run, job.run.saved_model, method.completing())
     return 0

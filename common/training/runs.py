@@ -172,6 +172,7 @@ class Job:
       holes: a ``common.pictures.mask_spec.MaskSpec``.
       precision, xla, deterministic: see ``common.runtime``.
       dry_run: print settings and parameter counts, and stop.
+      export: write the SavedModel at the end.
     """
 
     run: RunDirectory
@@ -187,6 +188,7 @@ class Job:
     xla: str = "auto"
     deterministic: bool = False
     dry_run: bool = False
+    export: bool = True
 
     def check(self):
         """Refuses a run directory that is another run's."""

@@ -467,6 +467,14 @@ def test_methods_have_names_of_their_own_or_of_their_source():
     }
 
 
+def test_what_is_set_of_a_model_is_part_of_its_source():
+    value = "shipped:a/b?x=1&y=2,mine=run?x=3"
+    assert compare.parse_methods([value]) == {
+        "a_b?x=1&y=2": "shipped:a/b?x=1&y=2",
+        "mine": "run?x=3",
+    }
+
+
 def test_later_methods_join_and_replace_those_of_a_flagfile():
     added = compare.parse_methods(["dcgan=a,glcic=b", "context=c,glcic=d"])
     assert list(added.items()) == [("dcgan", "a"), ("context", "c"), ("glcic", "d")]

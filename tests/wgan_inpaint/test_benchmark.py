@@ -7,6 +7,9 @@ from common.training import folding
 from wgan_inpaint import networks, timing
 from wgan_inpaint.conditional import timing as conditional
 from wgan_inpaint.conditional.settings import Conditional
+from wgan_inpaint.guided import networks as guided_networks
+from wgan_inpaint.guided import timing as guided
+from wgan_inpaint.guided.settings import Guided
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import PAPER
 from wgan_inpaint.settings import Adversarial
@@ -63,6 +66,14 @@ def test_answers_and_steps_of_the_conditional_gan_are_timed(monkeypatch):
     monkeypatch.setattr(conditional, "TRAINING_BATCH", 2)
     assert conditional.samples_seconds("bfloat16", "off", 2, 1) > 0
     assert conditional.step_seconds("float32", "off", 1) > 0
+
+
+def test_completions_and_steps_of_cnnlg_are_timed(monkeypatch):
+    monkeypatch.setattr(guided_networks, "DILATIONS", (1,))
+    monkeypatch.setattr(guided, "TIMED", Guided(image_size=32, codes=8))
+    monkeypatch.setattr(guided, "TRAINING_BATCH", 2)
+    assert guided.completion_seconds("float32", "off", 2, 1) > 0
+    assert guided.step_seconds("bfloat16", "off", "generation", 1) > 0
 
 
 def test_the_classic_networks_are_those_of_the_figure():

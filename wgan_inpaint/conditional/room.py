@@ -40,7 +40,6 @@ import tensorflow as tf
 from common import figures
 from common.completion import crops
 from common.completion.models import load_model
-from common.errors import InputError
 from common.pictures import cropping, datasets, masks
 from common.pictures import images as image_files
 from common.training import folding, loop, losses
@@ -425,15 +424,4 @@ def completer(completing, writing, source, options):
       InputError: no such model, or one that draws no samples.
     """
     model = load_model(source, options.precision)
-    if model.complete_samples is None:
-        raise InputError(f"--model={source}: it has no signature complete_samples")
-    if "image_size" not in model.settings:
-        raise InputError(f"--model={source}: its inpainting.json has no image_size; export it anew")
-    return crops.Samples(
-        model.complete_samples,
-        model.settings["image_size"],
-        options.blend,
-        writing.samples,
-        completing.seed,
-        options.batch_size,
-    )
+    return crops.Samples.of(model, options, writing.samples, completing.seed)

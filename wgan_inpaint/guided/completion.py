@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from common.completion import crops
-from common.completion.models import load_model
-from common.errors import InputError
+from common.completion.models import load_model, set_values
 from common.pictures import cropping
 from common.training import folding
 from wgan_inpaint.guided import networks, prediction
@@ -90,16 +89,5 @@ def completer(completing, writing, source, options):
       InputError: no such model, or one that has nothing to set.
     """
     model = load_model(source, options.precision)
-    for name in SET:
-        if not hasattr(model.loaded, name):
-            raise InputError(f"--model={source}: it has no {name} to set; export it anew")
-        getattr(model.loaded, name).assign(getattr(completing, name))
-    return crops.Samples(
-        model.complete_samples,
-        model.settings["image_size"],
-        options.blend,
-        writing.samples,
-        completing.seed,
-        options.batch_size,
-        complete=model.complete,
-    )
+    set_values(model, {name: getattr(completing, name) for name in SET})
+    return crops.Samples.of(model, options, writing.samples, completing.seed, model.complete)

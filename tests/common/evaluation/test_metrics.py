@@ -88,6 +88,24 @@ def test_the_l1_of_the_whole_is_the_mean_of_hole_and_rest():
     assert metrics.l1(a, b) == pytest.approx(parts, rel=1e-6)
 
 
+def test_the_gradients_psnr_is_that_of_differences_with_a_missing_end():
+    a, b = pair(6, 7)
+    mask = np.zeros((6, 7, 1), np.float32)
+    mask[2, 3], mask[5, 6] = 1, 1
+    errors = a - b
+    squares = [
+        (errors[y1, x1] - errors[y0, x0]) ** 2
+        for y0, x0, y1, x1 in (
+            (2, 2, 2, 3), (2, 3, 2, 4), (1, 3, 2, 3), (2, 3, 3, 3), (5, 5, 5, 6), (4, 6, 5, 6),
+        )
+    ]  # fmt: skip
+    expected = -10 * math.log10(np.mean(squares))
+    assert metrics.psnr_gradient(a, b, mask) == pytest.approx(expected, abs=1e-4)
+    assert metrics.psnr_gradient(a, a + np.float32(0.25), mask) > 100, "a level is no gradient"
+    with pytest.raises(InputError, match="no hole"):
+        metrics.psnr_gradient(a, b, 0 * mask)
+
+
 def test_what_cannot_be_compared_is_refused():
     a, b = pair()
     hole = np.zeros((33, 47, 1), np.float32)

@@ -27,6 +27,7 @@ class Score(NamedTuple):
     psnr_hole: float
     l1_hole: float
     lpips: float | None = None
+    psnr_gradient: float | None = None
 
 
 def scores(psnr, missing=None):

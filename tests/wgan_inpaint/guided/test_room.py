@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from common.completion.files import Options
 from common.errors import InputError
+from common.evaluation import sources
 from common.pictures import masks
 from common.pictures.images import read_image, write_image
 from common.pictures.mask_spec import MaskSpec
@@ -22,7 +23,7 @@ from tests import commands
 from wgan_inpaint import METHODS
 from wgan_inpaint.guided import completion, judging, networks, prediction, robustness, room
 from wgan_inpaint.guided import likelihood as densities
-from wgan_inpaint.guided.settings import GUIDANCE, Completing, Guided
+from wgan_inpaint.guided.settings import GUIDANCE, Completing, Guided, Writing
 
 SIDE, STEPS = 32, 6
 TINY = Guided(
@@ -207,8 +208,7 @@ def trained(tmp_path_factory):
     keras.utils.set_random_seed(1)
     trainer = room.build(TINY, HOLES, "float32")
     run = RunDirectory(tmp_path_factory.mktemp("run"))
-    own = dataclasses.asdict(TINY) | {"method": "cnnlg", "mask_kind": "center,rectangle"}
-    run.settle_flags("".join(f"--{name}={value}\n" for name, value in own.items()))
+    settle(run)
 
     def first(count):
         return np.resize(IMAGES, (count, SIDE, SIDE, 3))
@@ -375,13 +375,25 @@ def test_smoothness_and_detail_can_be_set_and_do_what_they_say(saved):
     np.testing.assert_allclose(smooth, around / 4, atol=1e-4)
 
 
+def test_a_comparison_sets_what_stands_behind_a_model(saved):
+    images, holes = scene(2, SIDE, SIDE)
+    plain = sources.open_method("m", str(saved))
+    other = sources.open_method("m", f"{saved}?smoothness=1000&detail=0")
+    assert plain.settings["model"] == other.settings["model"] and plain.settings != other.settings
+    smooth = other.load()(images, holes)
+    assert np.abs(call(saved, "complete", images=images, masks=holes) - smooth).max() > 1e-3
+    with pytest.raises(InputError, match="'smoothness=much' is not of the form NAME=NUMBER"):
+        sources.open_method("m", f"{saved}?smoothness=much")
+
+
 def test_the_command_writes_the_expected_completion_and_samples(saved, tmp_path):
     image = np.random.default_rng(2).random((60, 90, 3), np.float32)
     write_image(tmp_path / "a.png", image)
     write_image(tmp_path / "small.png", image[:20])
-    arguments = (f"--model={saved}", "--input=a.png", "--mask_kind=center", "--hole_size=20")
+    arguments = (f"--model={saved}", "--input=*.png", "--mask_kind=center", "--hole_size=20")
     result = commands.run("wgan_inpaint.complete", *arguments, "--samples=3", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "small.png" in result.stderr and "a.png:" not in result.stderr
     names = {path.name for path in (tmp_path / "completed").iterdir()}
     assert names == {"a.png", "a_sample1.png", "a_sample2.png", "a_sample3.png", "a_samples.png"}
     first = read_image(tmp_path / "completed" / "a.png")
@@ -390,13 +402,11 @@ def test_the_command_writes_the_expected_completion_and_samples(saved, tmp_path)
         "wgan_inpaint.complete", *arguments, "--smoothness=1000", "--detail=0",
         "--output=smooth", cwd=tmp_path,
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
     assert (read_image(tmp_path / "smooth" / "a.png") != first).any()
     for words, message in (
         (("--smoothness=-1",), "--smoothness"),
         (("--samples=0",), "--samples=0"),
         (("--iterations=3",), "--iterations: a flag of --method=latent_search"),
-        (("--input=small.png", "--hole_size=8"), "small"),
     ):
         result = commands.run("wgan_inpaint.complete", *arguments, *words, cwd=tmp_path)
         assert result.returncode == 1 and message in result.stderr
@@ -407,18 +417,24 @@ def test_a_model_that_has_nothing_to_set_is_refused(tmp_path):
     module = tf.Module()
     module.complete = lambda images, holes: images
     export.save(module, tmp_path / "model", {"method": "cnnlg", "image_size": 32})
-    with pytest.raises(InputError, match="no smoothness to set"):
-        completion.completer(Completing(), None, tmp_path / "model", Options())
+    with pytest.raises(InputError, match="no smoothness that can be set"):
+        completion.completer(Completing(), Writing(), tmp_path / "model", Options())
 
 
-def test_a_run_with_another_codebook_is_refused(trained, tmp_path):
-    run, _, _ = trained
-    text = run.flags.read_text().replace("--codes=10", "--codes=12")
-    run.flags.write_text(text)
-    try:
-        with pytest.raises(InputError, match="no checkpoint of cnnlg that fits"):
-            driver.restore(METHODS["cnnlg"], run)
-    finally:
-        run.flags.write_text(text.replace("--codes=12", "--codes=10"))
-    restored = driver.restore(METHODS["cnnlg"], run)
-    assert restored.settings == dataclasses.replace(TINY, mask_kind=restored.settings.mask_kind)
+def test_a_run_with_another_codebook_is_refused(tmp_path):
+    run, trainer = RunDirectory(tmp_path), shared_trainer()
+    checkpoint = tf.train.Checkpoint(step=trainer.step, **trainer.checkpointed())
+    tf.train.CheckpointManager(checkpoint, str(run.checkpoints), max_to_keep=1).save(1)
+    settle(run, codes=12)
+    with pytest.raises(InputError, match="no checkpoint of cnnlg that fits"):
+        driver.restore(METHODS["cnnlg"], run)
+    run.flags.unlink()
+    settle(run)
+    assert driver.restore(METHODS["cnnlg"], run).settings == TINY
+
+
+def settle(run, **options):
+    """Writes the flags of a run of ``TINY``."""
+    own = {**dataclasses.asdict(TINY), "method": "cnnlg", **options}
+    own["mask_kind"] = ",".join(own["mask_kind"])
+    run.settle_flags("".join(f"--{name}={value}\n" for name, value in own.items()))
