@@ -5,7 +5,7 @@
 
 A method is the name of a classical one (``common.classical``), a SavedModel's folder, a run
 directory or shipped:PACKAGE[/NAME]; NAME=SOURCE gives it a name of its own. What a model lets be
-set stands behind it, as in models/cnnlg?smoothness=0.3&detail=1.5. Several
+set stands behind it, as in shipped:wgan_inpaint/cnnlg?smoothness=0.3&detail=1.5. Several
 ``--methods`` add up, so that more can join those of a flagfile; a name that comes again replaces
 the earlier.
 

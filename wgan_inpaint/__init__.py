@@ -23,7 +23,7 @@ METHODS = table(
         "wgan_inpaint.conditional.room",
         training=conditional_settings.Conditional,
         completing=conditional_settings.Completing,
-        writing=conditional_settings.Writing,
+        writing=settings.Samples,
         model="shipped:wgan_inpaint/conditional",
     ),
     Method(
@@ -31,7 +31,7 @@ METHODS = table(
         "wgan_inpaint.guided.room",
         training=guided_settings.Guided,
         completing=guided_settings.Completing,
-        writing=guided_settings.Writing,
+        writing=settings.Samples,
         model="shipped:wgan_inpaint/cnnlg",
     ),
 )

@@ -6,6 +6,7 @@
 
 import dataclasses
 
+from common.completion.files import sample_endings
 from common.settings import setting
 
 SIZES = (32, 64, 128)
@@ -120,3 +121,17 @@ class Adversarial:
             generator_norm=self.generator_norm,
             critic_norm=self.critic_norm,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """What is written beside a picture by methods that draw their completions."""
+
+    samples: int = 1
+
+    needs_masks = True
+
+    def endings(self, completing):
+        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them."""
+        del completing
+        return sample_endings(self.samples)

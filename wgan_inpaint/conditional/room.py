@@ -416,7 +416,7 @@ def completer(completing, writing, source, options):
 
     Args:
       completing: ``settings.Completing``.
-      writing: ``settings.Writing``.
+      writing: ``wgan_inpaint.settings.Samples``.
       source: of ``common.completion.models.load_model``.
       options: ``common.completion.files.Options``.
 

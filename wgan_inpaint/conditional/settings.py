@@ -1,8 +1,7 @@
-"""What is chosen of the conditional GAN: training, completing, what is written. No TensorFlow."""
+"""What is chosen of the conditional GAN: training and completing. No TensorFlow."""
 
 import dataclasses
 
-from common.completion.files import sample_endings
 from common.errors import InputError
 from common.settings import setting
 
@@ -103,17 +102,3 @@ class Completing:
     """What is stored with the exported model."""
 
     seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Writing:
-    """What the command that completes writes: the samples."""
-
-    samples: int = 1
-
-    needs_masks = True
-
-    def endings(self, completing):
-        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them."""
-        del completing
-        return sample_endings(self.samples)

@@ -1,8 +1,7 @@
-"""What is chosen of CNNLG: training, completing, what is written. No TensorFlow."""
+"""What is chosen of CNNLG: training and completing. No TensorFlow."""
 
 import dataclasses
 
-from common.completion.files import sample_endings
 from common.settings import setting
 
 SIZES = (32, 64, 128)
@@ -13,7 +12,7 @@ GUIDANCE = {
     "neither": (0.0, 0.0),
     "latent": (1000.0, 0.0),
     "gradient": (0.0, 1.0),
-    "both": (0.1, 1.0),
+    "both": (3.0, 1.0),
 }
 ACTIVATIONS = ("silu", "elu", "gelu", "relu", "leaky_relu")
 
@@ -99,7 +98,7 @@ class Completing:
 
     seed: int = 0
     smoothness: float = setting(
-        0.1,
+        3.0,
         "mu: details finer than 2 pi / sqrt(mu) pixels come from the predicted gradients, coarser "
         "ones from the decoder. 0: gradients alone; 1000: the decoder alone.",
         least=0.0,
@@ -107,17 +106,3 @@ class Completing:
     detail: float = setting(
         1.0, "Gain on the predicted gradients: 0 is the smoothest, 1.5 sharpens.", least=0.0
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Writing:
-    """What the command that completes writes: the samples."""
-
-    samples: int = 1
-
-    needs_masks = True
-
-    def endings(self, completing):
-        """Of the names of the files, as ``common.completion.files.plan_outputs`` takes them."""
-        del completing
-        return sample_endings(self.samples)

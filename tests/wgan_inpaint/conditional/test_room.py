@@ -21,7 +21,8 @@ from common.training.runs import RunDirectory, Schedule
 from tests import commands
 from wgan_inpaint import METHODS
 from wgan_inpaint.conditional import networks, room
-from wgan_inpaint.conditional.settings import Completing, Conditional, Writing
+from wgan_inpaint.conditional.settings import Completing, Conditional
+from wgan_inpaint.settings import Samples
 
 SIDE = 32
 TINY = Conditional(image_size=SIDE, latent=6, batch_size=4, conditional_steps=6)
@@ -410,4 +411,4 @@ def test_a_model_that_draws_no_samples_is_refused(tmp_path):
     export.save(module, tmp_path / "model", {"method": "conditional", "image_size": 32})
     assert models.load_model(tmp_path / "model").complete_samples is None
     with pytest.raises(InputError, match="no signature complete_samples"):
-        room.completer(Completing(), Writing(), tmp_path / "model", Options())
+        room.completer(Completing(), Samples(), tmp_path / "model", Options())

@@ -23,7 +23,8 @@ from tests import commands
 from wgan_inpaint import METHODS
 from wgan_inpaint.guided import completion, judging, networks, prediction, robustness, room
 from wgan_inpaint.guided import likelihood as densities
-from wgan_inpaint.guided.settings import GUIDANCE, Completing, Guided, Writing
+from wgan_inpaint.guided.settings import GUIDANCE, Completing, Guided
+from wgan_inpaint.settings import Samples
 
 SIDE, STEPS = 32, 6
 TINY = Guided(
@@ -418,7 +419,7 @@ def test_a_model_that_has_nothing_to_set_is_refused(tmp_path):
     module.complete = lambda images, holes: images
     export.save(module, tmp_path / "model", {"method": "cnnlg", "image_size": 32})
     with pytest.raises(InputError, match="no smoothness that can be set"):
-        completion.completer(Completing(), Writing(), tmp_path / "model", Options())
+        completion.completer(Completing(), Samples(), tmp_path / "model", Options())
 
 
 def test_a_run_with_another_codebook_is_refused(tmp_path):
