@@ -1,4 +1,4 @@
-"""Completes pictures by a method with a latent vector: latent search, or the conditional GAN.
+"""Completes pictures by a method with latents: latent search, the conditional GAN, or CNNLG.
 
     python -m wgan_inpaint.complete
     python -m wgan_inpaint.complete --input=PHOTO --mask=HOLE
@@ -6,6 +6,7 @@
     python -m wgan_inpaint.complete --input=PHOTO --samples=8 --snapshot_every=50 --animation=gif
     python -m wgan_inpaint.complete --input=PHOTO --mask_kind=lowres
     python -m wgan_inpaint.complete --method=conditional --input=PHOTO --mask=HOLE --samples=8
+    python -m wgan_inpaint.complete --method=cnnlg --input=PHOTO --mask=HOLE --smoothness=0.3
 
 Without flags, a portrait of Grace Hopper with a square hole. In a mask file white is missing;
 without one, ``--mask_kind`` says what hole is drawn. Images larger than the generator's are
@@ -20,8 +21,9 @@ blocks of ``--lowres`` pixels are known, and the result has the generator's size
 
 For an image NAME it writes NAME.png and, on request, NAME_figure.png, NAME_sample1.png, ... and
 NAME_samples.png (different completions: of a search the first has the least loss, of the
-conditional GAN each has a seed). A search also writes NAME_loss.csv (iteration, total, context and
-prior loss) and, on request, NAME_strip.png or NAME_search.gif (the picture at chosen iterations).
+conditional GAN each has a seed, of CNNLG the first is the expected one and each other has a seed).
+A search also writes NAME_loss.csv (iteration, total, context and prior loss) and, on request,
+NAME_strip.png or NAME_search.gif (the picture at chosen iterations).
 """
 
 import pathlib

@@ -12,7 +12,6 @@ import math
 
 import tensorflow as tf
 
-DENSITIES = ("logistic", "laplace")
 # Of the log of a scale, numbers in [-1, 1]: [1] has the lower one alone; without the upper one
 # exp(-scale) becomes 0, and its logarithm follows.
 MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 5.0
@@ -71,7 +70,7 @@ def log_likelihood(parameters, pixels, density="logistic", mixtures=1, levels=25
     Args:
       parameters: [B, H, W, ``channels(mixtures)``], float32 or float64.
       pixels: [B, H, W, 3] in [0, 1], multiples of 1 / (levels - 1).
-      density: one of ``DENSITIES``.
+      density: one of ``settings.DENSITIES``.
       mixtures: M, components.
       levels: values of a colour.
 

@@ -18,7 +18,6 @@ import tensorflow as tf
 
 from wgan_inpaint.guided import likelihood, poisson
 
-ACTIVATIONS = ("silu", "elu", "gelu", "relu", "leaky_relu")
 DECODER = (64, 32)  # channels of the decoder at the field's size and at half the picture's
 GROWTH, BOTTLENECK = 24, 48  # channels of a dense layer ([4]: k and 4 k)
 DILATIONS = (1, 2, 4, 1, 2) * 2
@@ -156,7 +155,7 @@ def encoder(stride=4, length=32, activation="silu", dtype="float32"):
     Args:
       stride: 4 or 8, pixels from point to point.
       length: D of a vector.
-      activation: one of ``ACTIVATIONS``.
+      activation: one of ``settings.ACTIVATIONS``.
       dtype: Keras dtype policy.
 
     Returns:

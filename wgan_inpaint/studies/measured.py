@@ -3,6 +3,7 @@
 import json
 
 from common import figures
+from common.errors import InputError
 from common.evaluation import tables
 from common.pictures import images as image_files
 
@@ -12,7 +13,12 @@ def logged(run):
 
     Args:
       run: a ``common.training.runs.RunDirectory``.
+
+    Raises:
+      InputError: it has none.
     """
+    if not run.metrics.is_file():
+        raise InputError(f"{run.path}: nothing was logged; a run needs at least one step")
     return [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
 
 

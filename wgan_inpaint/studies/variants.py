@@ -28,6 +28,8 @@ from wgan_inpaint import METHODS, train
 
 FLAGS = flags.FLAGS
 PARSER = method_flags.parser(METHODS, "training")
+# What no variant can have of its own.
+OF_ALL = ("method", "run_dir", "output", "variant", "measures", "flagfile", "dry_run")
 
 
 def define_flags():
@@ -60,11 +62,15 @@ def job_of(folder, name, changes):
     Raises:
       InputError: a flag that the method does not have, or a value that it cannot have.
     """
-    before = {flag: FLAGS[flag].value for flag in changes if flag in FLAGS}
+    for flag in changes:
+        if flag not in FLAGS:
+            raise InputError(f"--variant={name}: there is no flag --{flag}")
+        if flag in OF_ALL:
+            raise InputError(f"--variant={name}: --{flag} is one for all variants")
+    changes = {**changes, "run_dir": str(folder / name)}
+    before = {flag: FLAGS[flag].value for flag in changes}
     try:
-        for flag, text in {**changes, "run_dir": str(folder / name)}.items():
-            if flag not in FLAGS:
-                raise InputError(f"--variant={name}: there is no flag --{flag}")
+        for flag, text in changes.items():
             FLAGS[flag].parse(text)
         _, own = method_flags.chosen(METHODS, "training")
         return own, training_flags.job(own.size)
@@ -76,13 +82,14 @@ def job_of(folder, name, changes):
 
 
 def main():
-    """Trains every variant; writes and prints the table."""
+    """Trains every variant; writes and prints the table, but for ``--dry_run``."""
     training_flags.required("dataset", "output", "variant", "measures")
     method, _ = method_flags.chosen(METHODS, "training")
     folder = pathlib.Path(FLAGS.output)
     variants = parse_variants(FLAGS.variant)
     jobs = {name: job_of(folder, name, changes) for name, changes in variants.items()}
-    compare.prepare_output(folder)
+    if not FLAGS.dry_run:
+        compare.prepare_output(folder)
 
     runtime.import_tensorflow()
     from common.training import driver
@@ -93,6 +100,8 @@ def main():
         code = driver.train(method, own, dataclasses.replace(job, export=False))
         if code:
             sys.exit(code)
+    if FLAGS.dry_run:
+        return
     runs = {name: job.run for name, (_, job) in jobs.items()}
     print(measured.save(folder, runs, FLAGS.measures), end="")
 

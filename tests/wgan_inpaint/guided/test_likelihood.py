@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from wgan_inpaint.guided import likelihood
+from wgan_inpaint.guided.settings import DENSITIES
 
 GENERATOR = np.random.default_rng(0)
 
@@ -60,7 +61,7 @@ def test_it_is_the_plain_loops(density, cdf, mixtures):
     np.testing.assert_allclose(found.numpy().ravel(), wanted, rtol=1e-9)
 
 
-@pytest.mark.parametrize("density", likelihood.DENSITIES)
+@pytest.mark.parametrize("density", DENSITIES)
 def test_it_sums_to_one(density):
     """Over all 256 values of each colour, and over all colours of a few values."""
     parameters = tf.constant(GENERATOR.normal(size=(1, 1, 1, likelihood.channels(2))))
@@ -90,7 +91,7 @@ def _red_green(one, density):
     )
 
 
-@pytest.mark.parametrize("density", likelihood.DENSITIES)
+@pytest.mark.parametrize("density", DENSITIES)
 def test_its_derivatives_are_finite_and_float32_is_enough(density):
     wide = GENERATOR.normal(size=(2, 8, 8, likelihood.channels(2)))
     image = GENERATOR.integers(0, 256, (2, 8, 8, 3)) / 255

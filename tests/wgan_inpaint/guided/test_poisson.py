@@ -70,7 +70,7 @@ def test_it_solves_as_scipy_does(scene, mu, compiled):
 
 
 def test_an_unknown_picture_without_a_guess_of_its_level_stays_finite(scene):
-    images, masks, wanted, decoded = (np.asarray(v, np.float32) for v in scene[:1] + scene[1:])
+    images, masks, wanted, decoded = (np.asarray(v, np.float32) for v in scene)
     completed, _ = poisson.solve(images[4:], masks[4:], wanted[:, 4:], decoded[4:], 0.0)
     assert np.isfinite(completed).all()
     np.testing.assert_allclose(np.mean(completed, axis=(1, 2)), decoded[4:].mean((1, 2)), atol=1e-4)

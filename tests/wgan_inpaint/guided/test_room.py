@@ -151,13 +151,12 @@ def test_the_penalty_and_its_slope_are_those_of_finite_differences(activation):
 
     penalty, slope = robustness.penalty_gradients(loss, variables)
     squares = 0.0
-    for v, s in zip(variables, start, strict=True):
-        if v.shape.rank == 1:  # every bias alone: what J is the sum of
-            for n in range(v.shape[0]):
+    for place, values in enumerate(start):
+        if values.ndim == 1:  # every bias alone: what J is the sum of
+            for n in range(len(values)):
                 direction = [np.zeros_like(x) for x in start]
-                direction[[x is v for x in variables].index(True)][n] = 1
+                direction[place][n] = 1
                 squares += ((at(1e-5, loss) - at(-1e-5, loss)) / 2e-5) ** 2
-        del s
     direction = [np.zeros_like(x) for x in start]
     at(0, loss)
     biases = [v for v in variables if v.shape.rank == 1]

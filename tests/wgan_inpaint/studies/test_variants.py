@@ -66,6 +66,7 @@ def test_every_variant_is_trained_once(folder):
         ("a: nonsense=3", "--variant=a: there is no flag --nonsense"),
         ("a: latent=-1", "--variant=a: flag --latent=-1"),
         ("../a: seed=1", "is no folder's"),
+        ("a: method=cnnlg", "--variant=a: --method is one for all variants"),
     ],
 )
 def test_a_wrong_variant_is_one_line_before_anything_is_trained(folder, variant, message):
