@@ -29,6 +29,7 @@ SAMPLES = 8  # images of a sample grid
 MEAN_COLOR_IMAGES = 1000
 # The readings of L_M: ``settings.Glcic.reconstruction``.
 RECONSTRUCTIONS = {"all": losses.masked_mse, "missing": losses.missing_mse}
+NAMES = {"squared": "mse", "absolute": "l1"}  # of L_M in the log, by its distance
 COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
 PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
@@ -45,6 +46,8 @@ class Weights:
       minimax: the adversarial term is the papers' log(1 - D) instead of -log D.
       reconstruction: L_M is ``losses.masked_mse`` ("all") or ``losses.missing_mse`` ("missing"),
         which is some twenty times as large, so that alpha and beta count for so much less.
+      known: of known pixels in L_M, where a missing one's is 1: the papers' is 0.
+      distance: of L_M, one of ``losses.DISTANCES``: the papers' is "squared".
       perceptual_on: L_p is that of the completed picture, the known pixels put back ("pasted"), or
         that of the network's output, which then has to match the known pixels, too ("output").
     """
@@ -54,6 +57,8 @@ class Weights:
     minimax: bool = False
     reconstruction: str = "all"
     perceptual_on: str = "pasted"
+    known: float = 0.0
+    distance: str = "squared"
 
 
 class PhasesTrainer(Trainer):
@@ -64,9 +69,9 @@ class PhasesTrainer(Trainer):
     """
 
     measures = {
-        "completion": ("loss", "mse", "perceptual"),
+        "completion": ("loss", "mse", "l1", "perceptual"),
         "discriminator": ("discriminator",),
-        "joint": ("loss", "mse", "perceptual", "gan", "discriminator"),
+        "joint": ("loss", "mse", "l1", "perceptual", "gan", "discriminator"),
     }
     draws = ("holes",)
 
@@ -163,8 +168,10 @@ class PhasesTrainer(Trainer):
     def _reconstruction(self, completed, images, holes):
         """L_M + beta L_p, and the parts by name."""
         weights = self.weights_of_loss
-        parts = {"mse": RECONSTRUCTIONS[weights.reconstruction](completed, images, holes)}
-        total = parts["mse"]
+        total = RECONSTRUCTIONS[weights.reconstruction](
+            completed, images, holes, weights.known, weights.distance
+        )
+        parts = {NAMES[weights.distance]: total}
         if weights.beta:
             judged = completed
             if weights.perceptual_on == "pasted":
@@ -311,6 +318,8 @@ def build(settings, holes, policy):
             settings.gan == "minimax",
             settings.reconstruction,
             settings.perceptual_on,
+            settings.known_weight,
+            settings.distance,
         ),
         features,
         settings.seed,

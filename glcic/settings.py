@@ -37,6 +37,14 @@ class Glcic:
         "Squared error in the hole: mean over all pixels, in [0, 1], or the missing, in [-1, 1].",
         choices=("all", "missing"),
     )
+    distance: str = setting(
+        "squared",
+        "Error of the reconstruction, squared as the papers have it or absolute (L1).",
+        choices=("squared", "absolute"),
+    )
+    known_weight: float = setting(
+        0.0, "Of known pixels in the reconstruction; 1 in the hole.", least=0.0
+    )
     perceptual_on: str = setting(
         "pasted",
         "Perceptual loss of the output pasted into the picture, or of the output itself.",

@@ -22,7 +22,7 @@ PARSER = method_flags.parser(METHODS, "training")
 
 def define_flags():
     """Defines the flags that all methods share."""
-    data_flags.define()
+    data_flags.define(several=True)
     data_flags.define_preparation()
     mask_flags.define()
     training_flags.define()

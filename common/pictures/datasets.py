@@ -13,7 +13,12 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.pictures import images as image_files
-from common.pictures.preparation import Preparation, is_folder, no_tfds  # noqa: F401
+from common.pictures.preparation import (  # noqa: F401
+    Preparation,
+    is_folder,
+    list_pictures,
+    no_tfds,
+)
 
 
 def tfds_images(name, split, data_dir=None):
@@ -90,7 +95,7 @@ def _tfds_stream(name, split, data_dir, seed, first):
 
 
 def _prepare(picture, number, drawn=None, *, prepare, seed, damage=None):
-    """One element on the host: reads the file, if it is one, then resizes, crops and flips."""
+    """One element on the host: reads the file, if it is one, and prepares it."""
     if damage:
         picture = damage.hide(image_files.read_image(picture.decode()), picture.decode(), drawn)
     elif isinstance(picture, bytes):
@@ -115,7 +120,8 @@ def training_batches(
     """An endless stream of training images.
 
     Args:
-      dataset: a folder (nested), a file, a glob pattern or the name of a tfds data set.
+      dataset: folders (nested), files or glob patterns, see ``preparation.folders``, or the name
+        of a tfds data set.
       prepare: a ``Preparation``.
       batch_size: images in a batch.
       seed: of the run; with the element's number it decides everything.
@@ -134,7 +140,7 @@ def training_batches(
         with an error that names it.
     """
     if is_folder(dataset):
-        stream = _folder_stream(image_files.list_images(dataset), seed, first)
+        stream = _folder_stream(list_pictures(dataset), seed, first)
     else:
         stream = _tfds_stream(dataset, split, data_dir, seed, first)
 

@@ -159,8 +159,9 @@ def list_images(source):
     """Lists the images that one command-line argument stands for.
 
     Args:
-        source: a file, taken whatever its suffix; a folder, searched with its sub-folders; or a
-            pattern with `*`, `?`, `[...]` or `**`. Hidden files are left out of the last two.
+        source: a file, taken whatever its suffix; a folder, searched with its sub-folders, those
+            behind symbolic links too; or a pattern with `*`, `?`, `[...]` or `**`. Hidden files
+            are left out of the last two.
 
     Returns:
         A sorted list of `pathlib.Path`, never empty.
@@ -172,7 +173,7 @@ def list_images(source):
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = [pathlib.Path(at, name) for at, _, names in os.walk(place) for name in names]
+        found = list(_walk(place))
         visible = [p for p in found if not _is_hidden(p.relative_to(place))]
     else:
         # glob leaves hidden files out by itself.
@@ -182,6 +183,19 @@ def list_images(source):
         reason = "no image in this folder" if place.is_dir() else "no such file, folder or pattern"
         raise InputError(f"{source}: {reason}; images end in {', '.join(IMAGE_SUFFIXES)}")
     return images
+
+
+def _walk(place):
+    """All files below a folder; each folder once, also if links lead to it or in a circle."""
+    seen = set()
+    for at, folders, names in os.walk(place, followlinks=True):
+        real = os.path.realpath(at)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()  # which of two ways to a folder is taken
+        yield from (pathlib.Path(at, name) for name in names)
 
 
 def root_of(source):

@@ -93,8 +93,13 @@ class MaskSpec:
         def scale(length):
             return max(1, round(length * factor))
 
+        bank = self.bank
+        if bank is not None and bank.size:
+            height, width = (max(1, round(side * factor)) for side in bank.shape[1:3])
+            bank = np.stack([image_files.resize_nearest(mask, height, width) for mask in bank])
         return dataclasses.replace(
             self,
+            bank=bank,
             hole_size=round(self.hole_size * factor),
             hole_min=scale(self.hole_min),
             hole_max=scale(self.hole_max),

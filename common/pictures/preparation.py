@@ -20,6 +20,10 @@ class Preparation:
         range, both included; 0 takes ``size``. (Iizuka 2017: 256 to 384 before a 256 px crop.)
       crop: "random" or "center".
       flip: mirror every other image, at random.
+      recolor: share of the images whose colours are changed, in [0, 1]: all of an image's hues are
+        turned by the same angle and its saturations multiplied by the same factor.
+      hue: the angle is drawn from [-hue, hue], in degrees.
+      saturation_min, saturation_max: the factor is drawn from this range, its logarithm uniform.
     """
 
     size: int
@@ -27,6 +31,10 @@ class Preparation:
     resize_max: int = 0
     crop: str = "random"
     flip: bool = False
+    recolor: float = 0.0
+    hue: float = 0.0
+    saturation_min: float = 1.0
+    saturation_max: float = 1.0
 
     def __post_init__(self):
         low, high = self.resize_min or self.size, self.resize_max or self.size
@@ -35,9 +43,20 @@ class Preparation:
                 f"--resize_min={low} and --resize_max={high}: "
                 f"need image_size ({self.size}) <= resize_min <= resize_max"
             )
+        if not 0 < self.saturation_min <= self.saturation_max:
+            raise InputError(
+                f"--saturation_min={self.saturation_min} and --saturation_max="
+                f"{self.saturation_max}: need 0 < saturation_min <= saturation_max"
+            )
+        changes = self.hue > 0 or (self.saturation_min, self.saturation_max) != (1, 1)
+        if changes != (self.recolor > 0):
+            raise InputError(
+                f"--recolor={self.recolor} is the share of pictures whose colours --hue, "
+                "--saturation_min and --saturation_max change; give both or neither"
+            )
 
     def __call__(self, image, generator):
-        """Resizes, crops and flips.
+        """Resizes, crops, flips and recolours.
 
         Args:
           image: uint8 or float32 [H, W, 3], or float32 [H, W, 4] whose last channel is 1 where
@@ -62,19 +81,94 @@ class Preparation:
         image = image[top : top + self.size, left : left + self.size]
         if self.flip and generator.integers(2):
             image = image[:, ::-1]
+        if self.recolor and generator.random() < self.recolor:
+            image = self._recolored(image, generator)
         return image
+
+    def _recolored(self, image, generator):
+        angle = generator.uniform(-self.hue, self.hue)
+        limits = np.log([self.saturation_min, self.saturation_max])
+        factor = np.exp(generator.uniform(*limits))
+        whole = image.dtype == np.uint8
+        rgb = image_files.from_uint8(image) if whole else np.ascontiguousarray(image[..., :3])
+        hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)  # hue in degrees
+        hsv[..., 0] = (hsv[..., 0] + angle) % 360
+        hsv[..., 1] = np.minimum(hsv[..., 1] * factor, 1)
+        rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        return image_files.to_uint8(rgb) if whole else np.concatenate([rgb, image[..., 3:]], -1)
+
+
+def folders(dataset):
+    """The parts of ``--dataset``: [(folder, file, pattern or tfds name, how often it counts)].
+
+    ``SOURCE,SOURCE=TIMES,...`` names several; a file or folder of the whole name comes first.
+
+    Args:
+      dataset: the flag's text.
+
+    Raises:
+      InputError: a part without a name, or one that counts 0 times.
+    """
+    if pathlib.Path(dataset).expanduser().exists():
+        return [(dataset, 1)]
+    parts = []
+    for part in dataset.split(","):
+        name, _, times = part.rpartition("=")
+        if not times.isdecimal():
+            name, times = part, "1"
+        if not name or not int(times):
+            raise InputError(f"--dataset={dataset}: {part!r} is no SOURCE or SOURCE=TIMES")
+        parts.append((name, int(times)))
+    return parts
 
 
 def is_folder(dataset):
-    """Whether ``--dataset`` names files here rather than a tfds data set."""
-    return pathlib.Path(dataset).exists() or any(c in dataset for c in "*?[") or dataset[0] in "./~"
+    """Whether ``--dataset`` names files here rather than a tfds data set.
+
+    Raises:
+      InputError: see ``folders``; or of several parts one is no folder, file or pattern.
+    """
+    parts = [name for name, _ in folders(dataset)]
+    here = [
+        pathlib.Path(name).expanduser().exists()
+        or any(c in name for c in "*?[")
+        or name[0] in "./~"
+        for name in parts
+    ]
+    if len(parts) > 1 and not all(here):
+        raise InputError(
+            f"--dataset={dataset}: no folder, file or pattern {parts[here.index(False)]}; of "
+            "several, each is one of these"
+        )
+    return all(here)
+
+
+def list_pictures(dataset):
+    """The files of ``--dataset``, sorted within each of its parts, as often as it counts.
+
+    Args:
+      dataset: see ``folders``; no tfds name.
+
+    Returns:
+      A list of paths, never empty.
+
+    Raises:
+      InputError: there is no such file or folder, or no image in it.
+    """
+    return [
+        path
+        for name, times in folders(dataset)
+        for path in image_files.list_images(name)
+        for _ in range(times)
+    ]
 
 
 def check_dataset(dataset, split, data_dir=None):
     """Refuses a data set that is not there, before anything else is done for it.
 
     Args:
-      dataset: a folder (nested), a file, a glob pattern or the name of a tfds data set.
+      dataset: folders (nested), files or glob patterns, see ``folders``, or the name of a tfds
+        data set.
       split: of the tfds data set.
       data_dir: where tfds keeps its data; None is tfds's default.
 
@@ -82,7 +176,7 @@ def check_dataset(dataset, split, data_dir=None):
       InputError: no such folder, no image in it, or no such tfds data set.
     """
     if is_folder(dataset):
-        image_files.list_images(dataset)
+        list_pictures(dataset)
     elif dataset.isidentifier():  # NAME/CONFIG:VERSION is checked when it is opened
         import tensorflow_datasets as tfds
 

@@ -15,7 +15,7 @@ from common.completion.files import MaskFiles, find_pictures
 from common.errors import InputError
 from common.pictures import images as image_files
 from common.pictures import masks
-from common.pictures.preparation import is_folder
+from common.pictures.preparation import folders, is_folder
 
 DRAWN = "drawn"  # the source that is a rule
 LEAST = 0.01  # share of the pictures that must show a pixel
@@ -43,7 +43,7 @@ class Damage:
         Raises:
           InputError: no such files, or a picture without a mask.
         """
-        if not is_folder(dataset):
+        if not is_folder(dataset) or len(folders(dataset)) > 1:
             raise InputError(f"--dataset={dataset}: --supervision=damaged takes a folder of files")
         self.source, self.spec, self.size, self.seed = source, spec, size, seed
         pictures = find_pictures(dataset)

@@ -11,8 +11,14 @@
 import numpy as np
 import tensorflow as tf
 
+DISTANCES = {
+    "squared": tf.math.squared_difference,
+    "absolute": lambda a, b: tf.abs(a - b),
+}
+"""What a reconstruction loss makes of two values; the papers' is "squared"."""
 
-def masked_mse(completed, images, masks):
+
+def masked_mse(completed, images, masks, known_weight=0.0, distance="squared"):
     """Mean over all elements of ``m * (C(x, m) - x)^2``: one reading of [1] eq. 2 and [2] eq. 2.
 
     [1] has a norm and [2] a square, neither with a divisor, and both call it MSE. The mean is over
@@ -23,11 +29,13 @@ def masked_mse(completed, images, masks):
       completed: [B, H, W, 3] in [0, 1], C(x, m).
       images: [B, H, W, 3] in [0, 1], x.
       masks: [B, H, W, 1], 1 = missing.
+      known_weight: in place of m = 0 where pixels are known; no paper's but for 0.
+      distance: one of ``DISTANCES``, in place of the square.
     """
-    return tf.reduce_mean(masks * tf.math.squared_difference(completed, images))
+    return tf.reduce_mean(_weights(masks, known_weight) * DISTANCES[distance](completed, images))
 
 
-def missing_mse(completed, images, masks):
+def missing_mse(completed, images, masks, known_weight=0.0, distance="squared"):
     """``||m * (C(x, m) - x)||^2 / (3 |m|)`` in [-1, 1]: the other reading of [1] and [2] eq. 2.
 
     The mean squared error of what is missing, as large for a small hole as for a large one, and
@@ -39,10 +47,17 @@ def missing_mse(completed, images, masks):
       completed: [B, H, W, 3] in [0, 1], C(x, m).
       images: [B, H, W, 3] in [0, 1], x.
       masks: [B, H, W, 1], 1 = missing.
+      known_weight: in place of m = 0 where pixels are known; the divisor stays. No paper's but
+        for 0.
+      distance: one of ``DISTANCES``, in place of the square.
     """
-    squared = 4 * masks * tf.math.squared_difference(completed, images)
+    error = _weights(masks, known_weight) * DISTANCES[distance](2 * completed, 2 * images)
     elements = images.shape[-1] * tf.reduce_sum(masks, axis=[1, 2, 3])
-    return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(squared, axis=[1, 2, 3]), elements))
+    return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(error, axis=[1, 2, 3]), elements))
+
+
+def _weights(masks, known):
+    return masks + known * (1 - masks) if known else masks
 
 
 def perceptual_l1(features, targets):

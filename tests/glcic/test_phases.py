@@ -203,23 +203,27 @@ def features(x):
     return [x[:, ::2, ::2], 3 * x]
 
 
-def squared_error(completed, images, holes, reconstruction):
+def reconstruction_error(
+    completed, images, holes, reconstruction="all", known=0.0, distance="squared"
+):
     """The readings of L_M, from their words."""
+    power = {"squared": tf.square, "absolute": tf.abs}[distance]
     if reconstruction == "all":
-        return tf.reduce_mean((holes * (completed - images)) ** 2)
+        missing = tf.reduce_mean(power(holes * (completed - images)))
+        return missing + known * tf.reduce_mean(power((1 - holes) * (completed - images)))
     each = [
-        tf.reduce_mean(tf.boolean_mask((2 * c - 1) - (2 * x - 1), m[..., 0] > 0) ** 2)
+        tf.reduce_mean(power(tf.boolean_mask((2 * c - 1) - (2 * x - 1), m[..., 0] > 0)))
         for c, x, m in zip(*map(tf.unstack, (completed, images, holes)), strict=True)
     ]
     return tf.add_n(each) / len(each)
 
 
-def joint_step_by_hand(trainer, alpha, minimax, beta, reconstruction="all", perceptual_on="pasted"):
+def joint_step_by_hand(trainer, alpha, minimax, beta, perceptual_on="pasted", **readings):
     """One for each network in turn ([1] Algorithm 1): the completion network's new weights."""
     train_discriminator_by_hand(trainer, training=True)
     with tf.GradientTape() as tape:
         images, holes, _, completed, pasted = hand_computed_scene(trainer, training=True)
-        loss = squared_error(completed, images, holes, reconstruction)
+        loss = reconstruction_error(completed, images, holes, **readings)
         loss += alpha * losses.generator_gan(judge(trainer, pasted, holes), minimax)
         seen = {"pasted": pasted, "output": completed}[perceptual_on]
         loss += beta * losses.perceptual_l1(features(seen), features(images))
@@ -241,7 +245,11 @@ def test_a_joint_step_is_one_step_of_each_by_its_own_gradient(alpha, minimax, be
 
 @pytest.mark.parametrize(
     "readings",
-    [{"reconstruction": "missing"}, {"perceptual_on": "output"}],
+    [
+        {"reconstruction": "missing"},
+        {"perceptual_on": "output"},
+        {"distance": "absolute", "known": 0.15},
+    ],
     ids=lambda readings: next(iter(readings.values())),
 )
 def test_a_joint_step_descends_the_loss_as_it_is_read(readings):

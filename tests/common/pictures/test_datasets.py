@@ -91,6 +91,34 @@ def test_flip_mirrors_half_of_the_images():
     assert 30 < mirrored < 70
 
 
+def test_recolouring_turns_hues_and_stretches_saturations_of_its_share():
+    red = np.full((4, 4, 3), (200, 100, 100), np.uint8)
+    options = {"recolor": 0.7, "hue": 90.0, "saturation_min": 0.5, "saturation_max": 1.5}
+    prepare = Preparation(4, **options)
+    results = np.stack([prepare(red, rng(n)) for n in range(400)])
+    assert (results == results[:, :1, :1]).all(), "one angle and one factor for a whole picture"
+    same = (results == red).all((1, 2, 3))
+    assert 0.2 < same.mean() < 0.4
+    hsv = cv2.cvtColor(results[~same, :1, 0].astype(np.float32) / 255, cv2.COLOR_RGB2HSV)[:, 0]
+    hue = (hsv[:, 0] + 180) % 360 - 180
+    assert -91 < hue.min() < -75 and 75 < hue.max() < 91 and abs(np.median(hue)) < 15
+    assert 0.24 < hsv[:, 1].min() < 0.28 and 0.7 < hsv[:, 1].max() < 0.76
+    np.testing.assert_allclose(hsv[:, 2], 200 / 255, atol=0.003)  # the brightest channel
+    damaged = np.dstack([red / np.float32(255), np.eye(4, dtype=np.float32)])
+    turned = Preparation(4, recolor=1.0, hue=90.0)(damaged, rng())
+    np.testing.assert_array_equal(turned[..., 3], damaged[..., 3])
+    assert turned.dtype == np.float32 and (turned[..., :3] != damaged[..., :3]).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"hue": 30.0}, {"recolor": 0.5}, {"recolor": 0.5, "saturation_min": 2.0}],
+)
+def test_contradicting_recolouring_is_refused(options):
+    with pytest.raises(InputError, match="saturation_min"):
+        Preparation(16, **options)
+
+
 @pytest.mark.parametrize(("low", "high"), [(15, 30), (30, 20), (0, 12)])
 def test_contradicting_sizes_are_refused(low, high):
     with pytest.raises(InputError, match="resize_min.*resize_max.*16"):
@@ -103,6 +131,25 @@ def test_every_epoch_shows_every_file_once_in_a_new_order(folder):
     for epoch in epochs:
         assert sorted(epoch) == list(range(10))
     assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_several_folders_count_as_often_as_is_said(folder, tmp_path):
+    (tmp_path / "more,=2").mkdir()
+    cv2.imwrite(str(tmp_path / "more,=2" / "a.png"), flat(250))
+    (tmp_path / "link").symlink_to(tmp_path / "more,=2")
+    both = f"{folder},{tmp_path}/link=3"
+    levels = stream(both, 26)[:, 0, 0, 0].reshape(2, 13)
+    for epoch in levels:
+        assert sorted(epoch) == [*range(0, 200, 20), 250, 250, 250]
+    assert (stream(f"{tmp_path}/more,=2", 2) == 250).all(), "a folder of that name comes first"
+    for wrong, words in (
+        (f"{folder},{folder}=0", "=0"),
+        (f"{folder},", "''"),
+        (f"{folder},mnist", "mnist"),
+        (f"{folder},{tmp_path}/nowhere=2", "nowhere"),
+    ):
+        with pytest.raises(InputError, match=words):
+            stream(wrong, 2)
 
 
 def test_the_seed_decides_the_stream(folder):

@@ -225,6 +225,16 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path):
     assert images.list_images(str(tmp_path / "photo[1].png")) == [tmp_path / "photo[1].png"]
 
 
+def test_folders_behind_symbolic_links_are_searched_once_each(tmp_path):
+    (tmp_path / "real/deep").mkdir(parents=True)
+    images.write_image(tmp_path / "real/deep/a.png", np.zeros((2, 2, 3), np.float32))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/link").symlink_to(tmp_path / "real")
+    (tmp_path / "data/twice").symlink_to(tmp_path / "real/deep")
+    (tmp_path / "real/circle").symlink_to(tmp_path / "data")
+    assert images.list_images(tmp_path / "data") == [tmp_path / "data/link/deep/a.png"]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(8, 10), (32, 40), (8, 40), (32, 10), (16, 20)])
 def test_resizing_keeps_channels_range_type_and_constants(size, channels):

@@ -211,6 +211,15 @@ def test_scaled_holes_are_as_many_times_as_wide():
     assert (half.kinds, half.grid_step) == (("square",), 4)
 
 
+def test_scaled_mask_files_are_those_of_the_smaller_size(tmp_path):
+    for n in range(3):
+        image_files.write_image(tmp_path / f"{n}.png", BANK[n].astype(np.float32))
+    at = {size: masks.read_bank(tmp_path, size, 2 * size) for size in (12, 24)}
+    half = MaskSpec(("files",), bank=at[24]).scaled(0.5)
+    np.testing.assert_array_equal(half.bank, at[12])
+    assert draw(half, 2, 12, 24, [0, 0]).shape == (2, 12, 24, 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -55,6 +55,19 @@ def test_the_two_readings_of_the_squared_error_differ_by_four_over_the_missing_s
         assert float(loss(spoilt, images, masks)) == float(loss(completed, images, masks))
 
 
+def test_known_pixels_may_have_a_weight_and_the_error_may_be_absolute():
+    images = tf.zeros([1, 1, 4, 3])
+    completed = tf.constant([[[[0.1] * 3, [0.5] * 3, [-0.5] * 3, [0.0] * 3]]])
+    masks = tf.constant([[[[1.0], [0.0], [0.0], [0.0]]]])
+    for loss, options, expected in (
+        (losses.masked_mse, {"known_weight": 0.2}, (0.01 + 0.2 * 2 * 0.25) / 4),
+        (losses.missing_mse, {"known_weight": 0.2}, 4 * (0.01 + 0.2 * 2 * 0.25)),
+        (losses.masked_mse, {"distance": "absolute"}, 0.1 / 4),
+        (losses.missing_mse, {"distance": "absolute", "known_weight": 0.2}, 2 * (0.1 + 0.2)),
+    ):
+        assert float(loss(completed, images, masks, **options)) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse])
 def test_a_picture_without_a_hole_costs_nothing_and_has_no_gradient(loss):
     completed, images, masks = reconstruction_scene(0.3)
