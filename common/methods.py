@@ -9,6 +9,12 @@ module with these functions:
 * ``exported(restored, completing, storage, jit_compile) -> (tf.Module, dict)``: what
   ``common.serving.export`` takes, of ``common.training.driver.Restored`` networks.
 
+Where exported models can be trained on, also
+
+* ``KEPT``: {name of a network: (attribute of the exported module that has its ``arrays``, function
+  of the network, these arrays and ``Trainer.example`` that assigns them and returns what did not
+  fit)}.
+
 Where a package's command completes by its methods' own code and not by their SavedModels, also
 
 * ``completer(completing, writing, source, options)``: the work of ``common.completion.files``.

@@ -1,9 +1,11 @@
 """Flags of a training run."""
 
 import copy
+import pathlib
 
 from absl import flags
 
+from common import methods as common_methods
 from common.errors import InputError
 from common.training import runs
 from flags import data as data_flags
@@ -30,6 +32,12 @@ FREE = (
 def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
     """Defines the flags of this group; the arguments are defaults."""
     flags.DEFINE_string("run_dir", None, "Folder of the run; an existing one is resumed.")
+    flags.DEFINE_string(
+        "init_from",
+        None,
+        "Run directory, exported model or shipped:PACKAGE/NAME: a new run begins with its weights, "
+        "as far as names and shapes fit.",
+    )
     flags.DEFINE_integer("batch_size", batch_size, "Images in a step.", lower_bound=1)
     flags.DEFINE_enum("optimizer", optimizer, runs.OPTIMIZERS, "Of every network.")
     flags.DEFINE_float("learning_rate", learning_rate, "Peak learning rate.", lower_bound=0.0)
@@ -67,11 +75,12 @@ def resolved(modules=GROUPS, defaults=False):
     return "".join(f"{lines[name]}\n" for name in sorted(lines) if lines[name])
 
 
-def job(size):
+def job(size, methods):
     """The ``common.training.runs.Job`` that the flags describe, checked without TensorFlow.
 
     Args:
       size: side of the training images in pixels.
+      methods: a package's ``METHODS``, for ``--init_from``.
 
     Raises:
       InputError: contradictory flags, a data set that is not there, another run's directory.
@@ -90,11 +99,31 @@ def job(size):
         xla=FLAGS.xla,
         deterministic=FLAGS.deterministic,
         dry_run=FLAGS.dry_run,
+        init_from=_beginning(methods),
     )
     if not found.dry_run:
         data_flags.check()
         found.check()
     return found
+
+
+def _beginning(methods):
+    if not FLAGS.init_from:
+        return None
+    if _has_checkpoint(runs.RunDirectory(FLAGS.run_dir)):
+        return None  # it goes on with its own weights; the others may be gone
+    try:
+        run = runs.RunDirectory(pathlib.Path(FLAGS.init_from).expanduser())
+        if run.flags.is_file() and _has_checkpoint(run):  # has more than its exported model
+            return methods[common_methods.method_of_run(run, methods)], run
+        found = common_methods.described(FLAGS.init_from, methods)
+    except InputError as error:
+        raise InputError(f"--init_from: {error}") from error
+    return methods[found.method], found.found
+
+
+def _has_checkpoint(run):
+    return any(run.checkpoints.glob("ckpt-*"))
 
 
 def required(*names):

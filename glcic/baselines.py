@@ -253,6 +253,12 @@ class BaselineTrainer(Trainer):
             path, image_files.from_uint8(images), self.geometry.holes, self.complete, self.seed
         )
 
+    def example(self, name, images):
+        """What the encoder-decoder takes, of images [N, 128, 128, 3] in [0, 1]."""
+        del name
+        holes = masks.draw(self.geometry.holes, *images.shape[:3], [0, 0])
+        return {"images": tf.constant(images), "masks": holes}
+
     def complete(self, inputs):
         """{"images", "masks"} to the prediction in a black picture, all of [B, 128, 128, C]."""
         side = (SIZE - self.geometry.window) // 2
@@ -262,6 +268,8 @@ class BaselineTrainer(Trainer):
 
 # The room of the methods "context_encoder" and "autoencoder": see ``common.methods``. ``settings``
 # are ``settings.ContextEncoder`` or ``settings.Autoencoder``.
+
+KEPT = {"completion": ("network", folding.unfold)}
 
 
 def networks(settings, policy="float32"):

@@ -19,7 +19,7 @@ from common import figures
 from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.training import loop, losses, vgg19
+from common.training import folding, loop, losses, vgg19
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
@@ -252,6 +252,12 @@ class PhasesTrainer(Trainer):
 
         return write
 
+    def example(self, name, images):
+        """What the completion network takes, of images [N, S, S, 3] in [0, 1]."""
+        del name
+        holes = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1])
+        return {"images": tf.constant(images), "masks": holes}
+
     def complete(self, inputs):
         """{"images", "masks"} to the completion network's output, all of [B, H, W, C]."""
         return self.completion(inputs, training=False)
@@ -276,6 +282,8 @@ def save_samples(path, originals, mask_spec, complete, seed):
 
 
 # The room of the method "glcic": see ``common.methods``. ``settings`` are ``settings.Glcic``.
+
+KEPT = {"completion": ("network", folding.unfold)}
 
 
 def networks(settings, policy="float32"):

@@ -101,6 +101,20 @@ CASES = {
     "train: unknown architecture": (TRAIN, ("--architecture=unet",), "--architecture"),
     "train: no flagfile": (TRAIN, ("--flagfile={}/none.flags",), "none.flags"),
     "train: a stray word": (TRAIN, ("photos",), "photos"),
+    "train: nothing to begin with": (TRAIN, ("--init_from={}/nowhere",), "--init_from: "),
+    "train: begins with another package's": (
+        TRAIN, ("--init_from=shipped:wgan_inpaint",), "--init_from: ",
+    ),
+    "train: begins with no model": (TRAIN, ("--init_from={}/not_a_run",), "--init_from: "),
+    "train: begins with another architecture's": (
+        TRAIN[:3],
+        ("--architecture=iizuka2017_celeba", "--init_from=shipped:glcic", "--width=0.03"),
+        "--init_from=",
+    ),
+    "train: of several folders one is none": (
+        TRAIN[:-1], ("--dataset={}/photos,{}/nowhere=2",), "/nowhere: no such file",
+    ),
+    "train: recolouring by nothing": (TRAIN, ("--recolor=0.5",), "--recolor"),
     "complete: no such input": (COMPLETE, ("--input={}/nowhere.png",), "nowhere.png"),
     "complete: empty folder": (COMPLETE, ("--input={}/empty",), "empty"),
     "complete: corrupt picture": (COMPLETE, ("--input={}/broken",), "a.png"),

@@ -6,6 +6,7 @@ eighth: ``flags.txt``, the log of all ten, the SavedModel that the run ended wit
 archives are never made anew: those of a later version join them.
 """
 
+import importlib
 import json
 import pathlib
 import tarfile
@@ -15,6 +16,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common import settings
+from common.pictures import datasets
+from common.pictures import images as image_files
+from common.pictures.masks import MaskSpec
+from common.training import driver, folding, starting
+from common.training.runs import RunDirectory
 from tests import commands
 
 KEPT = pathlib.Path(__file__).parent / "kept"
@@ -114,3 +121,35 @@ def test_a_kept_run_is_read_exported_and_trained_on(run, pictures, tmp_path):
         assert new.keys() == old.keys()
         for name in new.keys() - {"segment"}:
             assert new[name] == pytest.approx(old[name], rel=tolerance, abs=tolerance), name
+
+
+def test_a_new_run_begins_with_a_kept_one_and_with_its_model(run, pictures):
+    package, method = importlib.import_module(RUNS[run.name][0]), run.name
+    method = package.METHODS[method]
+    own, room = settings.parse(method.training, RunDirectory(run).read_flags()), method.load()
+    images = datasets.first_images(32, str(pictures), datasets.Preparation(own.size), 0)
+    spec = MaskSpec(("center",), hole_size=own.size // 2)
+
+    trainer = room.build(own, spec, "float32")
+    driver.begin(trainer, method, RunDirectory(run), lambda count: images[:count])
+    restored = driver.restore(method, RunDirectory(run)).networks
+    for name, network in trainer.networks.items():
+        for new, old in zip(network.get_weights(), restored[name].get_weights(), strict=True):
+            np.testing.assert_array_equal(new, old, name)
+
+    trainer = room.build(own, spec, "float32")
+    driver.begin(trainer, method, run / "saved_model", lambda count: images[:count])
+    loaded, compared = tf.saved_model.load(str(run / "saved_model")), 0
+    for name, (where, _) in room.KEPT.items():
+        arrays = starting.kept_arrays(loaded, where)
+        if not arrays:
+            continue  # the encoder was not trained
+        folded = folding.FoldedNetwork(trainer.networks[name])
+        for array, value in zip(folded.arrays, arrays, strict=True):
+            array.assign(tf.cast(value, array.dtype))
+        x = trainer.example(name, image_files.from_uint8(images))
+        expected = folded.at(tf.float32)(x).numpy()
+        tolerance = 1e-3 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(trainer.networks[name](x), expected, atol=tolerance)
+        compared += expected.std() > 1e-3
+    assert compared

@@ -19,7 +19,7 @@ from absl import logging
 from common import figures, runtime
 from common.pictures import images as image_files
 from common.pictures import masks
-from common.training import loop, losses
+from common.training import folding, loop, losses
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint import inference, loading
@@ -29,6 +29,7 @@ from wgan_inpaint.search import latent_search
 from wgan_inpaint.studies import history
 
 SAMPLES = 64  # pictures of a sample grid
+MEASURED = 256  # z on which a generator's statistics are measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +207,15 @@ class AdversarialTrainer(Trainer):
         self.apply(tape, loss, "encoder")
         return {"encoder": loss, "latent": latent, "context": context}
 
+    def example(self, name, images):
+        """What a network takes: images [N, S, S, 3] in [0, 1], the same with holes, or z."""
+        if name == "critic":
+            return tf.constant(images)
+        if name == "encoder":
+            holes = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1])
+            return {"images": tf.constant(images), "masks": holes}
+        return random_latents(MEASURED, self.latent, [self.seed, -2])
+
     def sampler(self, first, run):
         """A function that writes a grid of pictures of fixed z, and draws the run's history.
 
@@ -235,6 +245,9 @@ def _weighted_mean(values, weights):
 
 # The room of the method "latent_search": see ``common.methods``. ``settings`` are
 # ``settings.Adversarial``, ``completing`` ``search.settings.Settings``.
+
+KEPT = {name: (name, folding.unfold) for name in ("generator", "critic", "encoder")}
+KEPT["average"] = KEPT["generator"]
 
 
 def networks(settings, policy="float32"):

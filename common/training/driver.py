@@ -8,7 +8,8 @@ from common import runtime, settings
 from common.errors import InputError, reason
 from common.pictures import datasets
 from common.serving import export as serving
-from common.training import loop
+from common.training import loop, starting
+from common.training.runs import RunDirectory
 from common.training.trainer import describe
 
 
@@ -79,6 +80,32 @@ def export(method, run, path, completing, step=0, storage="float32", jit_compile
     print(f"SavedModel: {path}")
 
 
+def begin(trainer, method, found, first):
+    """Gives a new run's networks the weights of another run or of an exported model.
+
+    Args:
+      trainer: a ``common.training.trainer.Trainer``.
+      method: the other one's ``common.methods.Method``.
+      found: its ``common.training.runs.RunDirectory``, or the folder of its SavedModel.
+      first: from a number to so many first training images, uint8 [N, S, S, 3].
+
+    Raises:
+      InputError: it cannot be read, lacks what training needs, or nothing of it fits.
+    """
+    if isinstance(found, RunDirectory):
+        given, found = restore(method, found).networks, found.path
+        result = starting.from_networks(given, trainer.networks)
+    else:
+        kept = getattr(method.load(), "KEPT", None)
+        if kept is None:
+            raise InputError(
+                f"--init_from={found}: a model of {method.name} lacks what training needs; give "
+                "its run directory"
+            )
+        result = starting.from_model(found, kept, trainer, first)
+    starting.report(found, result)
+
+
 def train(method, own, job):
     """Trains, going on where an earlier start was stopped, then exports if the job says so.
 
@@ -121,6 +148,8 @@ def train(method, own, job):
         damage.report(visible, job.run.path)
     if fresh:
         trainer.prepare(first)
+        if job.init_from:
+            begin(trainer, *job.init_from, first)
     plan = room.plan(own)
     if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):
         return 130

@@ -105,12 +105,11 @@ def _doubled_and_cut(x):
 _MOVED = (_doubled, _doubled_and_cut)
 
 
-def _product(layer, norm):
-    """A layer with a kernel, and the BatchNorm behind it: (function, kernel, bias).
+def _arranged(layer, kernel, bias):
+    """The product of a layer as an operation: (function, kernel, bias).
 
     A fourth element, one of ``_MOVED``, is what becomes of the result.
     """
-    kernel, bias = folded(layer, norm)
     if isinstance(layer, keras.layers.Dense):
         return _dense, kernel, bias
     size, strides, padding = layer.kernel_size[0], layer.strides, layer.padding.upper()
@@ -132,6 +131,11 @@ def _product(layer, norm):
         return _paired, paired_kernel(kernel), bias
     options = {"strides": strides, "padding": padding, "dilations": layer.dilation_rate}
     return functools.partial(_convolution, **options), kernel, bias
+
+
+def _bias_length(layer):
+    """Length of a layer's bias, which it need not have."""
+    return layer.kernel.shape[-2 if isinstance(layer, keras.layers.Conv2DTranspose) else -1]
 
 
 def _norm_behind(chain, n):
@@ -158,6 +162,88 @@ def _other(layer):
         return y if isinstance(x, dict) else tf.cast(y, x.dtype)
 
     return call
+
+
+def unfold(network, arrays, example):
+    """Gives a network that is to be trained the weights that a ``FoldedNetwork`` of its kind keeps.
+
+    What BatchNorm knew of its inputs is lost in these. It is measured on an example, and scale and
+    offset are chosen so that the network in inference is the folded one; in training, as far as a
+    batch is like the example.
+
+    Args:
+      network: a Keras model without branches.
+      arrays: ``FoldedNetwork.arrays`` of one with the same layers, of any width.
+      example: what the network takes, for the statistics; some thirty pictures are enough.
+
+    Returns:
+      Names of the layers whose weights have other shapes: they are left as they are.
+
+    Raises:
+      ValueError: the arrays are those of a network with other layers.
+    """
+    chain = [x for x in network.layers if not isinstance(x, keras.layers.InputLayer)]
+    norms = {n: _norm_behind(chain, n) for n, x in enumerate(chain) if hasattr(x, "kernel")}
+    own = [
+        2 if n in norms else 0 if isinstance(x, layers.BatchNorm) else len(x.weights)
+        for n, x in enumerate(chain)
+    ]
+    if sum(own) != len(arrays):
+        raise ValueError(f"{network.name} has {sum(own)} arrays, not {len(arrays)}")
+    arrays, left, biases = iter(np.float32(array) for array in arrays), [], {}
+    x = example
+    for n, (layer, count) in enumerate(zip(chain, own, strict=True)):
+        given = [next(arrays) for _ in range(count)]
+        if n in norms:
+            given = _disarranged(layer, *given)
+            if not given:
+                left.append(layer.name)
+            elif norms[n]:
+                biases[norms[n]] = _take(layer, *given)
+            else:
+                _take(layer, *given)
+        elif layer in biases:
+            _measure(layer, x, biases[layer])
+        elif count:
+            variables = layer.trainable_variables + layer.non_trainable_variables
+            if [v.shape for v in variables] == [array.shape for array in given]:
+                for variable, array in zip(variables, given, strict=True):
+                    variable.assign(array)
+            else:
+                left.append(layer.name)
+        x = layer(x)
+    return left
+
+
+def _disarranged(layer, kernel, bias):
+    """The kernel and bias that ``_arranged`` made these of; () if they do not fit the layer."""
+    shape, length = tuple(layer.kernel.shape), _bias_length(layer)
+    numbers = np.arange(1, 1 + np.prod(shape)).reshape(shape)
+    _, places, biases, *_ = _arranged(layer, numbers, np.zeros(length))
+    if (places.shape, biases.shape) != (kernel.shape, bias.shape):
+        return ()
+    result = np.zeros(numbers.size + 1, np.float32)
+    result[places] = kernel  # the taps that are always zero end in the first element
+    return result[1:].reshape(shape), bias[:length]
+
+
+def _take(layer, kernel, bias):
+    """Assigns both; returns the bias, or 0 if the layer has one to take it."""
+    layer.kernel.assign(kernel)
+    if layer.use_bias:
+        layer.bias.assign(bias)
+        return np.zeros_like(bias)
+    return bias
+
+
+def _measure(norm, x, bias):
+    """Makes a BatchNorm add ``bias`` to x, whose statistics it takes."""
+    x = tf.cast(x, tf.float32)
+    mean, variance = tf.nn.moments(x, range(x.shape.rank - 1))
+    norm.moving_mean.assign(mean)
+    norm.moving_variance.assign(variance)
+    norm.gamma.assign(tf.sqrt(variance + norm.epsilon))
+    norm.beta.assign(mean + bias[: mean.shape[0]])
 
 
 class FoldedNetwork(tf.Module):
@@ -187,7 +273,7 @@ class FoldedNetwork(tf.Module):
         for n, layer in enumerate(chain):
             if hasattr(layer, "kernel"):
                 norms.append(_norm_behind(chain, n))
-                function, kernel, bias, *moved = _product(layer, norms[-1])
+                function, kernel, bias, *moved = _arranged(layer, *folded(layer, norms[-1]))
                 arrays = tf.cast(kernel, storage), bias
                 operations.append((layer.name, function, arrays, True))
                 if layer.activation is not keras.activations.linear:
@@ -279,3 +365,30 @@ class Stored(tf.Module):
             return network.stateless_call(trained, others, inputs, training=False)[0]
 
         return run
+
+
+def restore(network, arrays, example):
+    """Gives a network that is to be trained the weights that a ``Stored`` of its kind keeps.
+
+    Args:
+      network: a Keras model.
+      arrays: ``Stored.arrays``.
+      example: not needed, see ``unfold``.
+
+    Returns:
+      Names of the weights that have other shapes: they are left as they are.
+
+    Raises:
+      ValueError: the arrays are those of a network with other layers.
+    """
+    del example
+    frozen, network.trainable = not network.trainable, True
+    variables = network.trainable_variables + network.non_trainable_variables
+    network.trainable = not frozen
+    left = []
+    for variable, array in zip(variables, arrays, strict=True):
+        if variable.shape == array.shape:
+            variable.assign(tf.cast(array, variable.dtype))
+        else:
+            left.append(variable.path)
+    return left

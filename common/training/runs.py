@@ -173,6 +173,8 @@ class Job:
       precision, xla, deterministic: see ``common.runtime``.
       dry_run: print settings and parameter counts, and stop.
       export: write the SavedModel at the end.
+      init_from: None, or (method, what ``common.methods.described`` found): a model or a run, with
+        whose weights a new run begins.
     """
 
     run: RunDirectory
@@ -189,6 +191,7 @@ class Job:
     deterministic: bool = False
     dry_run: bool = False
     export: bool = True
+    init_from: tuple | None = None
 
     def check(self):
         """Refuses a run directory that is another run's."""

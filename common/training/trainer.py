@@ -81,6 +81,14 @@ class Trainer(keras.Model):
           first: from a number to so many first training images, uint8 [N, S, S, 3].
         """
 
+    def example(self, name, images):
+        """What a network takes, to measure what its layers see: ``folding.unfold``.
+
+        Args:
+          name: of a network in the room's ``KEPT``.
+          images: float32 [N, S, S, 3] in [0, 1], training images.
+        """
+
     @property
     def metrics(self):
         """The running means that ``fit`` resets."""

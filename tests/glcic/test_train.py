@@ -1,7 +1,12 @@
 """Flags of GLCIC's loss are its own."""
 
+import cv2
+import numpy as np
 import pytest
 
+from common.training import driver
+from common.training.runs import RunDirectory
+from glcic import METHODS
 from tests import commands
 
 
@@ -18,3 +23,35 @@ def test_readings_that_are_none_are_refused():
     for flag in ("reconstruction=sum", "perceptual_on=patch", "fill=white"):
         done = commands.run("glcic.train", f"--{flag}", "--dataset=d", "--run_dir=r")
         assert done.returncode != 0 and flag.partition("=")[0] in done.stderr
+
+
+def test_a_run_begins_with_another_ones_weights(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    for n, picture in enumerate(pixels):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{n}.png"), picture)
+
+    def train(name, *more):
+        done = commands.run(
+            "glcic.train", f"--dataset={tmp_path}/pictures", f"--run_dir={tmp_path}/{name}",
+            "--width=0.03", "--batch_size=1", "--optimizer=adam", "--discriminator_steps=0",
+            "--joint_steps=0", "--completion_steps=1", "--sample_every=0", *more,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def kernels(name):
+        network = driver.restore(METHODS["glcic"], RunDirectory(tmp_path / name)).networks
+        return {v.path: v.numpy() for v in network["completion"].variables if v.name == "kernel"}
+
+    train("first", "--learning_rate=0.01")
+    told = ("--learning_rate=1e-9", f"--init_from={tmp_path}/first", "--seed=3")
+    assert "completion begins as that of" in train("second", *told)
+    train("other", "--learning_rate=1e-9", "--seed=3")
+    first, second, other = map(kernels, ("first", "second", "other"))
+    assert len(first) > 10
+    for key, value in first.items():
+        np.testing.assert_allclose(second[key], value, atol=1e-6)
+        assert np.abs(other[key] - value).max() > 1e-3
+    (tmp_path / "first").rename(tmp_path / "gone")
+    train("second", *told)

@@ -315,6 +315,10 @@ class LateCosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "steps": self.steps}
 
 
+# The generator alone, its average: the discriminator begins anew.
+KEPT = dict.fromkeys(("generator", "average"), ("network", folding.restore))
+
+
 def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint; "average" is frozen and begins as the generator.
 

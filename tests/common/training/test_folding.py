@@ -185,6 +185,47 @@ def test_pictures_of_a_batch_do_not_influence_each_other(pair):
     np.testing.assert_allclose(run(x)[:1], alone, atol=1e-5 * max(1, np.abs(alone).max()))
 
 
+def test_a_network_unfolded_is_the_folded_one_and_so_it_is_in_training(request, pair):
+    network, x = pair
+    expected = network(x, training=False).numpy()
+    other = build(*CHAINS[request.node.callspec.params["pair"]]())
+    for variable in other.variables:
+        variable.assign(variable * 0.3 + 0.1)
+    assert folding.unfold(other, folding.FoldedNetwork(network).arrays, x) == []
+    tolerance = 1e-4 * max(1, np.abs(expected).max())
+    np.testing.assert_allclose(other(x, training=False), expected, atol=tolerance)
+    np.testing.assert_allclose(other(x, training=True), expected, atol=tolerance)
+
+
+def test_unfolding_says_what_does_not_fit():
+    chain = CHAINS["completion"]()
+    arrays = folding.FoldedNetwork(build(*chain)).arrays
+    wider = CHAINS["completion"]()
+    wider[5] = SymmetricConv2D(8, 3, strides=2, use_bias=False, name="wide")
+    network, x = build(*wider), {"images": np.zeros((1, 8, 8, 3)), "masks": np.zeros((1, 8, 8, 1))}
+    assert folding.unfold(network, arrays, x) == ["wide", "dilated"]
+    np.testing.assert_array_equal(network.layers[3].kernel.shape, (5, 5, 4, 5))
+    with pytest.raises(ValueError, match="arrays, not"):
+        folding.unfold(build(*CHAINS["completion"]()[:-3], *wider[-1:]), arrays, x)
+
+
+def test_what_is_stored_is_restored_frozen_or_not():
+    def network(policy="float32"):
+        x = keras.Input((3,), name="x")
+        y = k.BatchNormalization(name="norm")(k.Dense(4, name="dense", dtype=policy)(x))
+        return keras.Model(x, k.Add()([y, k.Dense(4, name="other", dtype=policy)(x)]))
+
+    weights = [np.random.default_rng(n).random(w.shape) for n, w in enumerate(network().weights)]
+    stored = folding.Stored(network, weights)
+    for frozen in (False, True):
+        other = network()
+        other.trainable = not frozen
+        assert folding.restore(other, [a.numpy() for a in stored.arrays], None) == []
+        for new, old in zip(other.get_weights(), weights, strict=True):
+            np.testing.assert_allclose(new, old, rtol=1e-6)
+        assert other.trainable != frozen
+
+
 @pytest.mark.parametrize("size", [4, 5])
 def test_subpixel_kernel_is_the_transposed_convolution(size):
     kernel = np.random.default_rng(0).normal(size=(size, size, 3, 4)).astype(np.float32)

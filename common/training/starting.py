@@ -1,0 +1,108 @@
+"""Where the networks of a new run begin: with those of another run, or of an exported model."""
+
+import tensorflow as tf
+from absl import logging
+
+from common.errors import InputError, reason
+from common.pictures import images as image_files
+
+EXAMPLE = 32  # pictures on which the statistics that an exported model has lost are measured
+
+
+def from_networks(given, networks):
+    """Copies every weight that has the same name and shape.
+
+    Args:
+      given: {name: ``keras.Model``}, trained.
+      networks: {name: ``keras.Model``}, to train.
+
+    Returns:
+      {name of a network: (how many weights were taken, names of those that were not)}.
+    """
+    result = {}
+    for name, network in networks.items():
+        there = {v.path: v for v in given[name].variables} if name in given else {}
+        left = []
+        for variable in network.variables:
+            found = there.get(variable.path)
+            if found is not None and found.shape == variable.shape:
+                variable.assign(tf.cast(found.value, variable.dtype))
+            else:
+                left.append(variable.path)
+        result[name] = len(network.variables) - len(left), left
+    return result
+
+
+def from_model(folder, kept, trainer, first):
+    """Takes the weights of an exported model.
+
+    Args:
+      folder: of the SavedModel.
+      kept: ``KEPT`` of its method's room, see ``common.methods``.
+      trainer: the ``common.training.trainer.Trainer``.
+      first: from a number to so many first training images, uint8 [N, S, S, 3].
+
+    Returns:
+      As ``from_networks``; what is left is named by its layer.
+
+    Raises:
+      InputError: it cannot be read, or has other layers.
+    """
+    images = image_files.from_uint8(first(EXAMPLE))
+    result = {}
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        for name, network in trainer.networks.items():
+            where, take = kept.get(name, (None, None))
+            arrays = kept_arrays(loaded, where) if where else []
+            if arrays:
+                left = take(network, arrays, trainer.example(name, images))
+                result[name] = len(network.variables) - len(left), left
+            else:
+                result[name] = 0, [v.path for v in network.variables]
+    except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
+        raise InputError(f"--init_from={folder}: it does not fit ({reason(error)})") from error
+    return result
+
+
+def kept_arrays(loaded, where):
+    """The arrays of a network in an exported model, numpy; [] if it is not there.
+
+    Args:
+      loaded: what ``tf.saved_model.load`` returns.
+      where: attribute of the exported module.
+    """
+    stored = getattr(loaded, where, None)
+    if stored is not None:
+        arrays = stored.arrays
+    elif hasattr(loaded, "kernels"):  # models of earlier versions with a single network
+        pairs = zip(loaded.kernels, loaded.biases, strict=True)
+        colors = [loaded.mean_color] if hasattr(loaded, "mean_color") else []
+        arrays = [*colors, *(array for pair in pairs for array in pair)]
+    else:
+        arrays = []
+    return [array.numpy() for array in arrays]
+
+
+def report(source, result):
+    """Says in a line for each network what it begins with.
+
+    Args:
+      source: for messages.
+      result: of ``from_networks``.
+
+    Raises:
+      InputError: nothing fitted.
+    """
+    if not any(taken for taken, _ in result.values()):
+        raise InputError(
+            f"--init_from={source}: none of its weights fits these networks; give the flags that "
+            "it was trained with, or leave it out"
+        )
+    for name, (taken, left) in result.items():
+        if not left:
+            logging.info("%s begins as that of %s", name, source)
+        elif taken:
+            logging.warning("%s: not in %s, begin anew: %s", name, source, ", ".join(left))
+        else:
+            logging.warning("%s begins anew: %s has none that fits", name, source)
