@@ -431,7 +431,13 @@ RECIPES = {
         },
     },
 }
-OURS = {"cnnlg_cpu", "wgan_cpu", "unsupervised_cpu", "unsupervised_damaged_cpu"}  # no paper's
+OURS = {
+    "cnnlg_cpu",
+    "photographs_cpu",
+    "wgan_cpu",
+    "unsupervised_cpu",
+    "unsupervised_damaged_cpu",
+}  # no paper's
 
 
 @pytest.mark.parametrize(
