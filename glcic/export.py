@@ -9,7 +9,6 @@ for the baselines, of ``glcic.baselines``.
 from absl import flags
 
 from common import runtime
-from common.pictures.images import require_folder
 from common.training.runs import RunDirectory
 from flags import export as export_flags
 from flags import methods as method_flags
@@ -30,9 +29,8 @@ def main():
     training_flags.required("run_dir")
     method, completing = method_flags.chosen(METHODS, "completing")
     run = RunDirectory(FLAGS.run_dir)
-    path = FLAGS.output or run.saved_model
     run.read_flags()  # refuses what is no run
-    require_folder(path)
+    path = export_flags.output(run)
 
     runtime.import_tensorflow()
     from common.training import driver

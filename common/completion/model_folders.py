@@ -3,14 +3,23 @@
 import importlib
 import importlib.util
 import json
+import os
 import pathlib
+import re
 
 from common.errors import InputError
+from common.pictures.images import require_folder
 
 SHIPPED = "shipped:"
 SETTINGS_FILE = pathlib.PurePath("assets.extra", "inpainting.json")
 # What ``tf.saved_model.contains_saved_model`` looks for.
 _SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
+
+# All that an export consists of.
+_EXPORTED = re.compile(
+    r"saved_model\.pb|fingerprint\.pb|assets\.extra(/inpainting\.json)?|assets"
+    r"|variables(/variables\.(index|data-\d{5}-of-\d{5}))?"
+)
 
 
 def is_saved_model(folder):
@@ -107,3 +116,47 @@ def read_settings(folder):
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{path}: {key} is {value!r}, not a positive number of pixels")
     return settings
+
+
+def require_replaceable(path, named=None):
+    """Refuses a place for an export where something lies that is no earlier export.
+
+    One consists of the files that an export writes, ``inpainting.json`` among them, and no other.
+    An empty folder is taken, too.
+
+    Args:
+      path: of the folder to write.
+      named: what messages call it; None for the path.
+
+    Raises:
+      InputError: something else is there, or would be above the folder.
+      OSError: what is there cannot be looked at.
+    """
+    path, named = pathlib.Path(path), named or path
+    advice = "give a new folder, or an earlier export that is to be replaced"
+    if path.is_symlink():
+        raise InputError(f"{named}: a symbolic link; {advice}")
+    require_folder(path)
+    if not path.exists():
+        return
+    here = pathlib.Path.cwd()
+    if path.resolve() in (pathlib.Path(os.path.expanduser("~")).resolve(), here, *here.parents):
+        raise InputError(f"{named}: your home, or around where this command runs; {advice}")
+    found = set()
+    for name in _below(path):
+        if not _EXPORTED.fullmatch(name):
+            raise InputError(f"{named}: holds {name}, which no export wrote; {advice}")
+        found.add(name)
+    if found and not {"saved_model.pb", str(SETTINGS_FILE)} <= found:
+        raise InputError(f"{named}: not an earlier export; {advice}")
+
+
+def _below(folder):
+    """Yields the relative paths of all files and folders in a folder, the outer ones first."""
+
+    def give_up(error):
+        raise error
+
+    for at, folders, files in os.walk(folder, onerror=give_up):
+        for name in sorted(folders + files):
+            yield pathlib.PurePath(at, name).relative_to(folder).as_posix()

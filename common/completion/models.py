@@ -9,6 +9,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from common import runtime
@@ -22,9 +23,12 @@ class Model:
 
     Attributes:
       complete: from images [B, H, W, 3] and masks [B, H, W, 1], numpy float32, to the completed
-        images [B, H, W, 3], numpy float32.
+        images [B, H, W, 3], numpy float32. Raises an ``InputError`` that names the model if that
+        fails or returns anything else: also if it is not finite in the holes, but for
+        ``finite=False``.
       complete_samples: None, or from ``images``, ``masks`` and ``seeds`` int32 [K], by these names,
-        to {"completed": [B, K, H, W, 3]}.
+        to {"completed": [B, K, H, W, 3]}, numpy float32. Raises as ``complete`` with
+        ``finite=False``: whose sample is not finite is for the caller to say.
       loaded: None, or what TensorFlow restored, with the variables of the method's module.
       settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
         ``image_size`` in pixels, ``method``, ``whole``, ...; may be empty.
@@ -64,11 +68,11 @@ def load_model(source, precision="auto"):
     signature = _choose_signature(folder, loaded.signatures, precision)
     size = tuple(signature.structured_input_signature[1]["images"].shape[1:3])
     return Model(
-        complete=_as_function(loaded, signature),
+        complete=_as_function(str(source), loaded, signature),
         settings=settings,
         name=str(source),
         size=None if None in size else size,
-        complete_samples=_samples(loaded, signature),
+        complete_samples=_samples(str(source), loaded, signature),
         loaded=loaded,
     )
 
@@ -90,18 +94,20 @@ def set_values(model, values):
         variable.assign(value)
 
 
-def _as_function(loaded, signature):
+def _as_function(model, loaded, signature):
     """Turns a signature of a loaded SavedModel into ``Model.complete``."""
 
-    def complete(images, masks):
-        outputs = signature(images=tf.constant(images), masks=tf.constant(masks))
-        return outputs["completed"].numpy()
+    def complete(images, masks, finite=True):
+        completed = _call(model, signature, images.shape, images=images, masks=masks)
+        if finite and not np.isfinite(np.where(masks == 1, completed, 0)).all():
+            raise InputError(f"{model}: the model's completion is not finite; take another model")
+        return completed
 
     complete.owner = loaded  # the signature alone does not keep its variables alive
     return complete
 
 
-def _samples(loaded, signature):
+def _samples(model, loaded, signature):
     """``Model.complete_samples`` in the type of the chosen ``signature``, or None."""
     bfloat16 = signature is loaded.signatures.get("complete_bfloat16")
     names = ["complete_samples_bfloat16"] * bfloat16 + ["complete_samples"]
@@ -110,14 +116,34 @@ def _samples(loaded, signature):
         return None
 
     def complete_samples(images, masks, seeds):
-        return found[0](
-            images=tf.convert_to_tensor(images),
-            masks=tf.convert_to_tensor(masks),
-            seeds=tf.convert_to_tensor(seeds, tf.int32),
-        )
+        seeds = tf.convert_to_tensor(seeds, tf.int32)
+        shape = (len(images), len(seeds), *images.shape[1:])
+        drawn = _call(model, found[0], shape, images=images, masks=masks, seeds=seeds)
+        return {"completed": drawn}
 
     complete_samples.owner = loaded
     return complete_samples
+
+
+def _call(model, signature, shape, **inputs):
+    """What a signature returns as "completed", numpy float32 of this shape.
+
+    Raises:
+      InputError: it fails, or returns something else; it names the ``model``.
+    """
+    try:
+        outputs = signature(**{key: tf.convert_to_tensor(x) for key, x in inputs.items()})
+        completed = outputs["completed"].numpy()
+    except tf.errors.ResourceExhaustedError:
+        raise  # commands say what to do
+    except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{model}: the model fails ({reason(error)})") from error
+    if completed.shape != tuple(shape) or completed.dtype != np.float32:
+        raise InputError(
+            f"{model}: the model returns {completed.dtype} {list(completed.shape)}, not float32 "
+            f"{list(shape)}"
+        )
+    return completed
 
 
 def _choose_signature(folder, signatures, precision):

@@ -22,8 +22,8 @@ model = tf.saved_model.load({model!r})
 data = np.load({data!r})
 out = model.signatures["complete"](
     images=tf.constant(data["images"]), masks=tf.constant(data["masks"]))["completed"].numpy()
-files = model.signatures["complete_encoded"](
-    images=tf.constant(list(data["png"])), masks=tf.constant(list(data["mask_png"])))["completed"]
+files = model.signatures["complete_encoded"](images=tf.constant(list(data["png"])),
+    masks=tf.constant(list(data["mask_png"])))["completed_bytes"]
 np.savez({out!r}, completed=out, encoded=np.array([f for f in files.numpy()], dtype=object))
 """
 

@@ -104,7 +104,7 @@ def test_encoded_files_in_and_out(saved):
     files = [cv2.imencode(".png", (x[..., ::-1] * 255).round())[1].tobytes() for x in images]
     masks = [cv2.imencode(".png", hole * 255)[1].tobytes() for hole in holes]
     model = loaded(saved).signatures
-    encoded = model["complete_encoded"](images=files, masks=masks)["completed"].numpy()
+    encoded = model["complete_encoded"](images=files, masks=masks)["completed_bytes"].numpy()
     expected = model["complete"](images=images, masks=holes)["completed"].numpy()
     for data, picture in zip(encoded, expected, strict=True):
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] / 255

@@ -1,5 +1,7 @@
 """CNNLG as a SavedModel, pixels to pixels, and the command that completes with it."""
 
+import functools
+
 import tensorflow as tf
 
 from common.completion import crops
@@ -90,4 +92,5 @@ def completer(completing, writing, source, options):
     """
     model = load_model(source, options.precision)
     set_values(model, {name: getattr(completing, name) for name in SET})
-    return crops.Samples.of(model, options, writing.samples, completing.seed, model.complete)
+    expected = functools.partial(model.complete, finite=False)  # a batch's: told picture by picture
+    return crops.Samples.of(model, options, writing.samples, completing.seed, expected)
