@@ -56,8 +56,8 @@ def parse_methods(values):
       values: list of "ENTRY,ENTRY,..."; an entry is NAME=SOURCE or a source alone.
 
     Raises:
-      InputError: an entry of another form, or a name that occurs twice in one value or does not
-        suit a table or a file.
+      InputError: no entry, one of another form, or a name that occurs twice in one value or does
+        not suit a table or a file.
     """
     found = {}
     for value in values:
@@ -74,6 +74,8 @@ def parse_methods(values):
             if name in added:
                 raise InputError(f"--methods: the name '{name}' is given twice")
             added[name] = source
+        if not added:
+            raise InputError(f"--methods={value}: no method; give SOURCE or NAME=SOURCE")
         # What comes again takes its new place.
         found = {name: old for name, old in found.items() if name not in added} | added
     return found

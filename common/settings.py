@@ -9,6 +9,7 @@ Name, type, default, bounds and help stand once; the same class reads a run's ``
 """
 
 import dataclasses
+import math
 
 
 def setting(default, text, choices=None, least=None, most=None):
@@ -61,6 +62,7 @@ def value_of(field, text):
         value = tuple(text.split(",")) if text else ()
     else:
         value = field.type(text)
-    if value is None or value not in (field.metadata.get("choices") or [value]):
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if value is None or not finite or value not in (field.metadata.get("choices") or [value]):
         raise ValueError(f"--{field.name}={text}")
     return value

@@ -38,7 +38,9 @@ def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
     )
     flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)
     flags.DEFINE_integer("save_every", 500, "Steps between checkpoints.", lower_bound=1)
-    flags.DEFINE_integer("sample_every", 500, "Steps between sample grids; 0: at phase ends.")
+    flags.DEFINE_integer(
+        "sample_every", 500, "Steps between sample grids; 0: at phase ends.", lower_bound=0
+    )
     flags.DEFINE_integer("keep_checkpoints", 3, "Checkpoints to keep.", lower_bound=1)
     flags.DEFINE_bool("dry_run", False, "Print settings and parameter counts, then stop.")
 

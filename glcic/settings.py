@@ -20,7 +20,7 @@ class Glcic:
     seed: int = 0
     mask_kind: tuple = ("rectangle",)
     architecture: str = setting("wang2020", "The paper's networks.", choices=tuple(ARCHITECTURES))
-    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64)
+    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64, most=16)
     discriminator_learning_rate: float = setting(
         0.0, "Of the discriminators; 0: learning_rate.", least=0.0
     )
@@ -68,7 +68,7 @@ class Autoencoder:
     seed: int = 0
     mask_kind: tuple = ("center",)
     hole_size: int = 0
-    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64)
+    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64, most=16)
     baseline_steps: int = setting(100_000, "Steps of the run.", least=1)
     overlap: int = setting(4, "Known pixels around the hole that are predicted.", least=0)
     overlap_weight: float = setting(10.0, "Of their squared error; 1 in the hole.", least=0.0)

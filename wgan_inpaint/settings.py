@@ -70,7 +70,7 @@ class Adversarial:
     architecture: str = setting("dcgan", "Of generator and critic.", choices=KINDS)
     image_size: int = setting(64, "Side of the pictures (pixels).", choices=SIZES)
     width: int = setting(
-        64, "dcgan: channels next to the picture; 128 in the paper's figure.", least=1
+        64, "dcgan: channels next to the picture; 128 in the paper's figure.", least=1, most=4096
     )
     latent: int = setting(100, "Length of z.", least=1)
     generator_norm: str = setting("batch", "dcgan: normalization of the generator.", choices=NORMS)

@@ -89,7 +89,7 @@ class RunDirectory:
         if not self.flags.exists():
             return
         usual, new = _parse_flags(defaults), _parse_flags(text)
-        old = {**usual, **_parse_flags(self.flags.read_text())}
+        old = {**usual, **self.read_flags()}
         known = new.keys() | usual.keys() if defaults else new.keys() | old.keys()
         for name in sorted(known - set(free)):
             if old.get(name) != new.get(name):
@@ -120,7 +120,10 @@ class RunDirectory:
         """{name: value} of ``flags.txt``; a bool is "true" or "false"."""
         if not self.flags.is_file():
             raise InputError(f"{self.path} is no training run: it has no flags.txt")
-        return _parse_flags(self.flags.read_text())
+        try:
+            return _parse_flags(self.flags.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.flags}: no text; it was damaged") from error
 
     def checkpoint(self, step=0):
         """Path of the checkpoint of ``step``, or of the latest one."""
