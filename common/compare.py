@@ -24,8 +24,9 @@ The output folder then holds
     cache/                    scores as they are made; may be deleted
 
 The same command on the same folder goes on where it was killed and computes nothing twice, unless
-a model, a mask, the data set, a setting or the code that measures has changed. How things are
-measured: ``common.evaluation.comparison``; what the tables say: ``common.evaluation.tables``.
+a model, a mask, the data set, a setting or the code that measures has changed; one process works in
+a folder at a time. How things are measured: ``common.evaluation.comparison``; what the tables say:
+``common.evaluation.tables``.
 """
 
 import functools
@@ -34,7 +35,7 @@ import pathlib
 
 from absl import flags, logging
 
-from common import classical, runtime
+from common import classical, locks, runtime
 from common.completion import model_folders
 from common.errors import InputError
 from common.evaluation import sources
@@ -47,6 +48,7 @@ from flags import training as training_flags
 FLAGS = flags.FLAGS
 
 PROGRESS_FROM = 8  # images
+_CLAIMED = []  # files that stay open until the process ends
 
 
 def parse_methods(values):
@@ -98,13 +100,18 @@ def _name_and_source(entry):
 
 
 def prepare_output(folder):
-    """Makes the output folder, so that its failure costs no comparison."""
+    """Makes the output folder, and claims it and the cache in it until the process ends.
+
+    Raises:
+      InputError: it cannot be written to, or another process is at work in it.
+    """
     try:
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--output={folder}: {error.strerror or error}") from error
     if not os.access(folder, os.W_OK):
         raise InputError(f"--output={folder}: no permission to write there")
+    _CLAIMED.append(locks.hold(folder, f"--output={folder}"))
 
 
 def define_flags():

@@ -26,6 +26,20 @@ def setting(default, text, choices=None, least=None, most=None):
     return dataclasses.field(default=default, metadata=described)
 
 
+def steps(default, text, least=0):
+    """A ``setting`` that is the length of a phase: it may be raised in a run that has begun.
+
+    A schedule that the length is part of, whatever ``decay`` says, makes it a plain ``setting``.
+    """
+    described = {"help": text, "choices": None, "least": least, "most": None, "length": True}
+    return dataclasses.field(default=default, metadata=described)
+
+
+def lengths(kind):
+    """Names of a settings class's fields that are ``steps``."""
+    return [field.name for field in dataclasses.fields(kind) if field.metadata.get("length")]
+
+
 def own(kind):
     """The fields of a settings class that are flags of its own; the others are shared flags."""
     return [field for field in dataclasses.fields(kind) if "help" in field.metadata]

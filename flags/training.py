@@ -1,9 +1,12 @@
 """Flags of a training run."""
 
 import copy
+import dataclasses
+import pathlib
 
 from absl import flags
 
+from common import settings
 from common.errors import InputError
 from common.training import runs
 from flags import data as data_flags
@@ -25,6 +28,9 @@ FREE = (
     "data_dir",
     "xla",
 )
+
+# Name what is trained on, which may have been moved since a run began.
+PLACES = ("dataset", "mask", "validation", "damage")
 
 
 def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
@@ -69,20 +75,22 @@ def resolved(modules=GROUPS, defaults=False):
     return "".join(f"{lines[name]}\n" for name in sorted(lines) if lines[name])
 
 
-def job(size):
+def job(own):
     """The ``common.training.runs.Job`` that the flags describe, checked without TensorFlow.
 
     Args:
-      size: side of the training images in pixels.
+      own: the method's settings of training.
 
     Raises:
       InputError: contradictory flags, a data set that is not there, another run's directory.
     """
+    size = own.size
     found = runs.Job(
         run=runs.RunDirectory(FLAGS.run_dir),
         flags=resolved(),
         defaults=resolved(defaults=True),
         free=FREE,
+        lengths=tuple(settings.lengths(type(own))),
         schedule=schedule(),
         dataset=FLAGS.dataset,
         source={"split": FLAGS.split, "data_dir": FLAGS.data_dir},
@@ -95,7 +103,17 @@ def job(size):
     )
     if not found.dry_run:
         data_flags.check()
+        found = dataclasses.replace(found, resolved=_resolved_files())
         found.check()
+    return found
+
+
+def _resolved_files():
+    """{flag: which files it stands for} of the flags that name what is trained on."""
+    given = [name for name in PLACES if name in FLAGS and FLAGS[name].value]
+    found = {name: runs.listing(FLAGS[name].value) for name in given}
+    if "vgg19_weights" in FLAGS and pathlib.Path(FLAGS.vgg19_weights).is_file():
+        found["vgg19_weights"] = runs.contents(FLAGS.vgg19_weights)
     return found
 
 

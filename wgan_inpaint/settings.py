@@ -7,7 +7,7 @@
 import dataclasses
 
 from common.completion.files import sample_endings
-from common.settings import setting
+from common.settings import setting, steps
 
 SIZES = (32, 64, 128)
 KINDS = ("dcgan", "mlp")
@@ -77,7 +77,7 @@ class Adversarial:
     critic_norm: str = setting("batch", "dcgan: normalization of the critic.", choices=NORMS)
     objective: str = setting("wgan", "What generator and critic play for.", choices=OBJECTIVES)
     discriminator_learning_rate: float = setting(0.0, "Of the critic; 0: learning_rate.", least=0.0)
-    generator_steps: int = setting(100_000, "Updates of the generator.", least=0)
+    generator_steps: int = steps(100_000, "Updates of the generator.", least=0)
     critic_steps: int = setting(5, "Updates of the critic for each of the generator's.", least=1)
     warmup_critic_steps: int = setting(
         0,

@@ -35,6 +35,7 @@ UNMEASURED = (
     "evaluation/results_cache.py",
     "evaluation/tables.py",
     "flag_checks.py",
+    "locks.py",
     "figures.py",
     "pictures/samples.py",
     "serving/*",

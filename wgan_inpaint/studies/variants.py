@@ -74,7 +74,7 @@ def job_of(folder, name, changes):
             FLAGS[flag].parse(text)
         flag_checks.check_values()
         _, own = method_flags.chosen(METHODS, "training")
-        return own, training_flags.job(own.size)
+        return own, training_flags.job(own)
     except flags.IllegalFlagValueError as error:
         raise InputError(f"--variant={name}: {error}") from error
     finally:
