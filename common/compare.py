@@ -24,8 +24,9 @@ The output folder then holds
     cache/                    scores as they are made; may be deleted
 
 The same command on the same folder goes on where it was killed and computes nothing twice, unless
-a model, a mask, the data set, a setting or the code that measures has changed. How things are
-measured: ``common.evaluation.comparison``; what the tables say: ``common.evaluation.tables``.
+a model, a mask, the data set, a setting or the code that measures has changed; one process works in
+a folder at a time. How things are measured: ``common.evaluation.comparison``; what the tables say:
+``common.evaluation.tables``.
 """
 
 import functools
@@ -34,7 +35,7 @@ import pathlib
 
 from absl import flags, logging
 
-from common import classical, runtime
+from common import classical, locks, runtime
 from common.completion import model_folders
 from common.errors import InputError
 from common.evaluation import sources
@@ -47,6 +48,7 @@ from flags import training as training_flags
 FLAGS = flags.FLAGS
 
 PROGRESS_FROM = 8  # images
+_CLAIMED = []  # files that stay open until the process ends
 
 
 def parse_methods(values):
@@ -56,8 +58,8 @@ def parse_methods(values):
       values: list of "ENTRY,ENTRY,..."; an entry is NAME=SOURCE or a source alone.
 
     Raises:
-      InputError: an entry of another form, or a name that occurs twice in one value or does not
-        suit a table or a file.
+      InputError: no entry, one of another form, or a name that occurs twice in one value or does
+        not suit a table or a file.
     """
     found = {}
     for value in values:
@@ -74,6 +76,8 @@ def parse_methods(values):
             if name in added:
                 raise InputError(f"--methods: the name '{name}' is given twice")
             added[name] = source
+        if not added:
+            raise InputError(f"--methods={value}: no method; give SOURCE or NAME=SOURCE")
         # What comes again takes its new place.
         found = {name: old for name, old in found.items() if name not in added} | added
     return found
@@ -96,13 +100,18 @@ def _name_and_source(entry):
 
 
 def prepare_output(folder):
-    """Makes the output folder, so that its failure costs no comparison."""
+    """Makes the output folder, and claims it and the cache in it until the process ends.
+
+    Raises:
+      InputError: it cannot be written to, or another process is at work in it.
+    """
     try:
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--output={folder}: {error.strerror or error}") from error
     if not os.access(folder, os.W_OK):
         raise InputError(f"--output={folder}: no permission to write there")
+    _CLAIMED.append(locks.hold(folder, f"--output={folder}"))
 
 
 def define_flags():

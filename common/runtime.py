@@ -14,6 +14,7 @@ import time
 
 from absl import app, flags, logging
 
+from common import flag_checks
 from common.errors import InputError, reason
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -196,16 +197,19 @@ def parse_flags(argv):
 
     Raises:
       UnrecognizedFlagError: absl's; there is no such flag.
+      InputError: a value that no command takes, see ``common.flag_checks``.
     """
     for module, defined in flags.FLAGS.flags_by_module_dict().items():
         for flag in defined if module.startswith("flags.") else ():
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     try:
-        return flags.FLAGS(argv)
+        left = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError:
         raise
     except flags.Error:
         return app.parse_flags_with_usage(argv)  # shows what is wrong, and exits
+    flag_checks.check_values()
+    return left
 
 
 def _parse_or_exit(argv):
@@ -222,6 +226,10 @@ def run(main, parse=_parse_or_exit):
       main: a function of no arguments that returns None or an exit code.
       parse: from the command line to what is left of it; defines flags that depend on it first.
     """
+
+    def checked(argv):
+        flag_checks.check_flagfiles(argv[1:])
+        return parse(argv)
 
     def guarded(argv):
         if len(argv) > 1:
@@ -252,7 +260,7 @@ def run(main, parse=_parse_or_exit):
     )
     try:
         try:
-            app.run(guarded, flags_parser=parse)
+            app.run(guarded, flags_parser=checked)
         except InputError as error:
             _fail(_one_line(error))
     except SystemExit as end:

@@ -9,6 +9,7 @@ Name, type, default, bounds and help stand once; the same class reads a run's ``
 """
 
 import dataclasses
+import math
 
 
 def setting(default, text, choices=None, least=None, most=None):
@@ -23,6 +24,20 @@ def setting(default, text, choices=None, least=None, most=None):
     """
     described = {"help": text, "choices": choices, "least": least, "most": most}
     return dataclasses.field(default=default, metadata=described)
+
+
+def steps(default, text, least=0):
+    """A ``setting`` that is the length of a phase: it may be raised in a run that has begun.
+
+    A schedule that the length is part of, whatever ``decay`` says, makes it a plain ``setting``.
+    """
+    described = {"help": text, "choices": None, "least": least, "most": None, "length": True}
+    return dataclasses.field(default=default, metadata=described)
+
+
+def lengths(kind):
+    """Names of a settings class's fields that are ``steps``."""
+    return [field.name for field in dataclasses.fields(kind) if field.metadata.get("length")]
 
 
 def own(kind):
@@ -61,6 +76,7 @@ def value_of(field, text):
         value = tuple(text.split(",")) if text else ()
     else:
         value = field.type(text)
-    if value is None or value not in (field.metadata.get("choices") or [value]):
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if value is None or not finite or value not in (field.metadata.get("choices") or [value]):
         raise ValueError(f"--{field.name}={text}")
     return value

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from common.errors import InputError
+from common import flag_checks
 
 FLAGS = flags.FLAGS
 
@@ -24,11 +24,9 @@ def define(what, batches=("1", "8")):
 
 
 def batches():
-    """``--batches`` as a list of int."""
-    try:
-        sizes = [int(batch) for batch in FLAGS.batches]
-    except ValueError as error:
-        raise InputError(f"--batches={','.join(FLAGS.batches)}: whole numbers only") from error
-    if not sizes or min(sizes) < 1:
-        raise InputError(f"--batches={','.join(FLAGS.batches)}: at least 1")
-    return sizes
+    """``--batches`` as a list of int.
+
+    Raises:
+      InputError: an entry that is no whole number, or beyond bounds.
+    """
+    return [flag_checks.check_number("batches", batch) for batch in FLAGS.batches]

@@ -1,11 +1,13 @@
 """Flags of a training run."""
 
 import copy
+import dataclasses
 import pathlib
 
 from absl import flags
 
 from common import methods as common_methods
+from common import settings
 from common.errors import InputError
 from common.training import runs
 from flags import data as data_flags
@@ -28,6 +30,9 @@ FREE = (
     "xla",
 )
 
+# Name what is trained on, which may have been moved since a run began.
+PLACES = ("dataset", "mask", "validation", "damage")
+
 
 def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
     """Defines the flags of this group; the arguments are defaults."""
@@ -46,7 +51,9 @@ def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
     )
     flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)
     flags.DEFINE_integer("save_every", 500, "Steps between checkpoints.", lower_bound=1)
-    flags.DEFINE_integer("sample_every", 500, "Steps between sample grids; 0: at phase ends.")
+    flags.DEFINE_integer(
+        "sample_every", 500, "Steps between sample grids; 0: at phase ends.", lower_bound=0
+    )
     flags.DEFINE_integer("keep_checkpoints", 3, "Checkpoints to keep.", lower_bound=1)
     flags.DEFINE_bool("dry_run", False, "Print settings and parameter counts, then stop.")
 
@@ -75,21 +82,23 @@ def resolved(modules=GROUPS, defaults=False):
     return "".join(f"{lines[name]}\n" for name in sorted(lines) if lines[name])
 
 
-def job(size, methods):
+def job(own, methods):
     """The ``common.training.runs.Job`` that the flags describe, checked without TensorFlow.
 
     Args:
-      size: side of the training images in pixels.
+      own: the method's settings of training.
       methods: a package's ``METHODS``, for ``--init_from``.
 
     Raises:
       InputError: contradictory flags, a data set that is not there, another run's directory.
     """
+    size = own.size
     found = runs.Job(
         run=runs.RunDirectory(FLAGS.run_dir),
         flags=resolved(),
         defaults=resolved(defaults=True),
         free=FREE,
+        lengths=tuple(settings.lengths(type(own))),
         schedule=schedule(),
         dataset=FLAGS.dataset,
         source={"split": FLAGS.split, "data_dir": FLAGS.data_dir},
@@ -103,6 +112,7 @@ def job(size, methods):
     )
     if not found.dry_run:
         data_flags.check()
+        found = dataclasses.replace(found, resolved=_resolved_files())
         found.check()
     return found
 
@@ -124,6 +134,15 @@ def _beginning(methods):
 
 def _has_checkpoint(run):
     return any(run.checkpoints.glob("ckpt-*"))
+
+
+def _resolved_files():
+    """{flag: which files it stands for} of the flags that name what is trained on."""
+    given = [name for name in PLACES if name in FLAGS and FLAGS[name].value]
+    found = {name: runs.listing(FLAGS[name].value) for name in given}
+    if "vgg19_weights" in FLAGS and pathlib.Path(FLAGS.vgg19_weights).is_file():
+        found["vgg19_weights"] = runs.contents(FLAGS.vgg19_weights)
+    return found
 
 
 def required(*names):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from common.settings import setting
+from common.settings import setting, steps
 from glcic.architectures import ARCHITECTURES
 from glcic.geometry import SIZE, geometry
 
@@ -20,14 +20,14 @@ class Glcic:
     seed: int = 0
     mask_kind: tuple = ("rectangle",)
     architecture: str = setting("wang2020", "The paper's networks.", choices=tuple(ARCHITECTURES))
-    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64)
+    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64, most=16)
     discriminator_learning_rate: float = setting(
         0.0, "Of the discriminators; 0: learning_rate.", least=0.0
     )
-    completion_steps: int = setting(90_000, "Phase 1 (T_C).", least=0)
-    discriminator_steps: int = setting(10_000, "Phase 2 (T_D).", least=0)
-    joint_steps: int = setting(400_000, "Phase 3.", least=0)
-    progressive_steps: int = setting(0, "Of phase 1, so many first steps at half size.", least=0)
+    completion_steps: int = steps(90_000, "Phase 1 (T_C).", least=0)
+    discriminator_steps: int = steps(10_000, "Phase 2 (T_D).", least=0)
+    joint_steps: int = steps(400_000, "Phase 3.", least=0)
+    progressive_steps: int = steps(0, "Of phase 1, so many first steps at half size.", least=0)
     progressive_batch_size: int = setting(0, "Images in such a step; 0: batch_size.", least=0)
     alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0.0)
     beta: float = setting(0.0, "Weight of the perceptual loss.", least=0.0)
@@ -76,8 +76,8 @@ class Autoencoder:
     seed: int = 0
     mask_kind: tuple = ("center",)
     hole_size: int = 0
-    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64)
-    baseline_steps: int = setting(100_000, "Steps of the run.", least=1)
+    width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64, most=16)
+    baseline_steps: int = steps(100_000, "Steps of the run.", least=1)
     overlap: int = setting(4, "Known pixels around the hole that are predicted.", least=0)
     overlap_weight: float = setting(10.0, "Of their squared error; 1 in the hole.", least=0.0)
     lambda_rec: float = setting(0.999, "Weight of the reconstruction loss.", least=0.0)

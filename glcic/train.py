@@ -35,7 +35,7 @@ def main():
     """Trains, then exports the SavedModel."""
     training_flags.required("dataset", "run_dir")
     method, settings = method_flags.chosen(METHODS, "training")
-    job = training_flags.job(settings.size, METHODS)
+    job = training_flags.job(settings, METHODS)
 
     runtime.import_tensorflow()
     from common.training import driver

@@ -133,7 +133,7 @@ CASES = {
     "export: no checkpoint": (("glcic.export",), ("--run_dir={}/other_run",), "checkpoint"),
     "export: no flag": (("glcic.export",), (), "--run_dir is missing"),
     "search train: NaN": (
-        SEARCH_TRAIN, ("--learning_rate=1e30", "--optimizer=adam"), "--learning_rate",
+        SEARCH_TRAIN, ("--learning_rate=1e9", "--optimizer=adam"), "--learning_rate",
     ),
     "search train: no data set": (("wgan_inpaint.train", "--run_dir={}/run"), (), "--dataset"),
     "search train: unknown objective": (SEARCH_TRAIN, ("--objective=vae",), "--objective"),

@@ -76,6 +76,34 @@ CALLS = (
     ("common.compare", (*COMPARE, "--mask_kind=files", "--mask={}/nomask"), "nomask"),
     ("common.compare", (*COMPARE, "--limit=9"), "--limit"),
     ("common.compare", (*COMPARE, "--output={}/text.txt"), "text.txt"),
+    ("glcic.train", (*TRAIN, "--missing=nan"), "--missing=nan"),
+    ("glcic.train", (*TRAIN, "--holes=1000000000"), "--holes=1000000000: need a number from 1"),
+    ("glcic.train", (*TRAIN, "--mask_kind=center,"), "--mask_kind=center,: an entry is empty"),
+    ("glcic.train", ("--flagfile={}/photos/0.png",), "0.png: no text"),
+    ("glcic.train", ("--flagfile={}/circle.flags",), "circle.flags: names itself"),
+    ("glcic.train", (*TRAIN, "--run_dir={}/binary_run"), "binary_run/flags.txt: no text"),
+    ("glcic.export", ("--run_dir={}/binary_run",), "binary_run/flags.txt: no text"),
+    ("glcic.benchmark", ("--batches=1,,2",), "--batches=1,,2: an entry is empty"),
+    ("glcic.benchmark", ("--batches=100000000000",), "--batches=100000000000: need"),
+    ("wgan_inpaint.promises", ("--runs=,", "--output={}/p.png"), "--runs=,: an entry is empty"),
+    ("wgan_inpaint.studies.diversity", (*DIVERSITY, "--methods=,,,"), "--methods=,,,: no method"),
+    (
+        "wgan_inpaint.studies.conditions",
+        ("--methods=,", "--pictures=a={}/photos", "--output={}/conditions"),
+        "--methods=,: no method",
+    ),
+    (
+        "wgan_inpaint.studies.conditions",
+        ("--methods=telea", "--pictures=a={}/photos", "--output={}/c", "--mask_kind="),
+        "--mask_kind=: an entry is empty",
+    ),
+    (
+        "wgan_inpaint.studies.variants",
+        (*TRAIN[:1], "--output={}/v", "--measures=loss", "--variant=a: learning_rate=nan"),
+        "--learning_rate=nan",
+    ),
+    ("common.compare", (*COMPARE, "--methods=,,,"), "--methods=,,,: no method"),
+    ("common.compare", (*COMPARE, "--methods=a=shipped:wgan_inpaint/cnnlg?detail=nan"), "finite"),
 )
 
 
@@ -121,6 +149,9 @@ def test_an_answer_needs_no_tensorflow(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "photos" / "0.png"), noise)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "circle.flags").write_text(f"--flagfile={tmp_path}/circle.flags\n")
+    (tmp_path / "binary_run").mkdir()
+    (tmp_path / "binary_run" / "flags.txt").write_bytes(b"\x89PNG\r\n\xff\0")
     (tmp_path / "text.txt").write_text("neither picture nor folder")
     (tmp_path / "other_run").mkdir()
     (tmp_path / "other_run" / "flags.txt").write_text("--alpha=1.0\n")

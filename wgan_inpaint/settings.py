@@ -7,7 +7,7 @@
 import dataclasses
 
 from common.completion.files import sample_endings
-from common.settings import setting
+from common.settings import setting, steps
 
 SIZES = (32, 64, 128)
 KINDS = ("dcgan", "mlp")
@@ -70,14 +70,14 @@ class Adversarial:
     architecture: str = setting("dcgan", "Of generator and critic.", choices=KINDS)
     image_size: int = setting(64, "Side of the pictures (pixels).", choices=SIZES)
     width: int = setting(
-        64, "dcgan: channels next to the picture; 128 in the paper's figure.", least=1
+        64, "dcgan: channels next to the picture; 128 in the paper's figure.", least=1, most=4096
     )
     latent: int = setting(100, "Length of z.", least=1)
     generator_norm: str = setting("batch", "dcgan: normalization of the generator.", choices=NORMS)
     critic_norm: str = setting("batch", "dcgan: normalization of the critic.", choices=NORMS)
     objective: str = setting("wgan", "What generator and critic play for.", choices=OBJECTIVES)
     discriminator_learning_rate: float = setting(0.0, "Of the critic; 0: learning_rate.", least=0.0)
-    generator_steps: int = setting(100_000, "Updates of the generator.", least=0)
+    generator_steps: int = steps(100_000, "Updates of the generator.", least=0)
     critic_steps: int = setting(5, "Updates of the critic for each of the generator's.", least=1)
     warmup_critic_steps: int = setting(
         0,

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import re
@@ -49,6 +50,8 @@ def split_values(source):
             values[name] = float(number)
         except ValueError as error:
             raise InputError(f"{source}: {word!r} is not of the form NAME=NUMBER") from error
+        if not math.isfinite(values[name]):
+            raise InputError(f"{source}: {word!r}: need a finite number")
     return alone, values
 
 

@@ -34,6 +34,8 @@ UNMEASURED = (
     "evaluation/reports.py",
     "evaluation/results_cache.py",
     "evaluation/tables.py",
+    "flag_checks.py",
+    "locks.py",
     "figures.py",
     "pictures/samples.py",
     "serving/*",

@@ -8,7 +8,7 @@ from common import runtime, settings
 from common.errors import InputError, reason
 from common.pictures import datasets
 from common.serving import export as serving
-from common.training import loop, starting
+from common.training import loop, runs, starting
 from common.training.runs import RunDirectory
 from common.training.trainer import describe
 
@@ -30,6 +30,15 @@ class Restored:
     checkpoint: str
 
 
+def _parsed(method, run):
+    """The settings that a run's ``flags.txt`` holds."""
+    texts = run.read_flags()
+    try:
+        return settings.parse(method.training, texts)
+    except (ValueError, InputError) as error:
+        raise InputError(f"{run.flags}: no flags of {method.name} ({reason(error)})") from error
+
+
 def restore(method, run, step=0):
     """Builds a run's networks and reads their weights.
 
@@ -44,9 +53,8 @@ def restore(method, run, step=0):
     Raises:
       InputError: no such run or checkpoint, or one that does not fit.
     """
-    texts, checkpoint = run.read_flags(), run.checkpoint(step)
+    own, checkpoint = _parsed(method, run), run.checkpoint(step)
     try:
-        own = settings.parse(method.training, texts)
         networks = method.load().networks(own)
         reader = tf.train.Checkpoint(**networks).restore(checkpoint)
         reader.assert_existing_objects_matched().expect_partial()
@@ -140,19 +148,46 @@ def train(method, own, job):
         return datasets.first_images(count, job.dataset, job.prepare, own.seed, **source)
 
     # Reads pictures: a data set that cannot be read leaves no run behind.
-    fresh = not job.run.has_checkpoint()
+    if fresh := not job.run.has_checkpoint():
+        first(1)
     visible = damage.visible(batches) if damage and fresh else None
     sample = trainer.sampler(first, job.run)
-    job.settle()
-    if visible is not None:
-        damage.report(visible, job.run.path)
-    if fresh:
-        trainer.prepare(first)
-        if job.init_from:
-            begin(trainer, *job.init_from, first)
-    plan = room.plan(own)
-    if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):
-        return 130
-    if job.export:
-        export(method, job.run, job.run.saved_model, method.completing())
+    with job.run.hold():
+        _check_lengths(method, own, job)
+        job.settle(policy)
+        if visible is not None:
+            damage.report(visible, job.run.path)
+        if fresh:
+            trainer.prepare(first)
+            if job.init_from:
+                begin(trainer, *job.init_from, first)
+        plan = room.plan(own)
+        if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):
+            return 130
+        if job.export:
+            export(method, job.run, job.run.saved_model, method.completing())
     return 0
+
+
+def _check_lengths(method, own, job):
+    """Refuses other lengths than those that a run began with, if it would be another one by now."""
+    latest = job.run.resume()
+    if not latest or not job.run.flags.exists():
+        return
+    done = int(latest.rpartition("-")[2])
+    before, plan = _parsed(method, job.run), method.load().plan
+    names = [name for name in job.lengths if getattr(own, name) != getattr(before, name)]
+    if not names:
+        return
+    told = ", ".join(
+        f"--{name}={getattr(own, name)} (was {getattr(before, name)})" for name in names
+    )
+    if own.decay == "cosine":
+        raise InputError(
+            f"{told}: --decay=cosine is planned for the whole run; take a new --run_dir"
+        )
+    if runs.passed(plan(before), done) != runs.passed(plan(own), done):
+        raise InputError(
+            f"{told}: --run_dir={job.run.path} has done {done} steps, which would be others; only "
+            "what is still to come may be longer or shorter"
+        )

@@ -1,6 +1,7 @@
 """One way to train: the rows of a plan, a run directory, exact resume.
 
-A run directory holds ``flags.txt`` (a valid ``--flagfile``), ``metrics.jsonl`` (a line every
+A run directory holds ``flags.txt`` (a valid ``--flagfile``), ``resolved.json`` (what flags that
+name files, and ``precision``, stood for), ``metrics.jsonl`` (a line every
 ``log_every`` steps: step, segment, mean of each metric since the last line, seconds),
 ``samples/`` (the same images and holes, or the same z, at fixed steps), ``checkpoints/`` and,
 at the end, ``saved_model/``. Training that was stopped in any way goes on from the last
@@ -165,22 +166,23 @@ def fit(trainer, plan, batches, run_dir, schedule, sample, jit_compile=False):
       Whether training is complete; False after Ctrl-C, when everything has been saved.
 
     Raises:
-      InputError: a loss is not finite, a checkpoint does not fit or cannot be written.
+      InputError: a loss is not finite, a checkpoint does not fit or cannot be written, or none of
+        those that there are is whole.
     """
     run = run_dir if isinstance(run_dir, RunDirectory) else RunDirectory(run_dir)
+    latest = run.resume()
     checkpoint = tf.train.Checkpoint(step=trainer.step, **trainer.checkpointed())
     manager = tf.train.CheckpointManager(
         checkpoint, str(run.checkpoints), max_to_keep=schedule.keep_checkpoints
     )
-    if manager.latest_checkpoint:
+    if latest:
         try:
-            checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+            checkpoint.restore(latest).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise InputError(
-                f"{manager.latest_checkpoint} does not fit this run "
-                f"({reason(error)}); take a new --run_dir"
+                f"{latest} does not fit this run ({reason(error)}); take a new --run_dir"
             ) from error
-        logging.info("going on from step %d (%s)", int(trainer.step), manager.latest_checkpoint)
+        logging.info("going on from step %d (%s)", int(trainer.step), latest)
     run.forget_after(int(trainer.step))
 
     with Interruption() as interruption:

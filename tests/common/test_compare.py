@@ -522,6 +522,7 @@ def test_the_command_writes_tables_and_figures(folder, models, tmp_path):
     assert done.returncode == 0, done.stderr
     named = ("summary", "differences", "table_psnr", "table_ssim")
     assert {path.name for path in output.iterdir()} == {
+        ".lock",
         *(f"{name}.{suffix}" for name in named for suffix in ("csv", "md", "tex")),
         "per_image.csv",
         "comparison.png",

@@ -3,7 +3,7 @@
 import dataclasses
 
 from common.errors import InputError
-from common.settings import setting
+from common.settings import setting, steps
 
 KINDS = ("style", "listing")
 SIZES = (32, 64, 128)
@@ -63,7 +63,7 @@ class Conditional:
     averaging: float = setting(
         0.998, "Decay of the moving average of G's weights, which is used.", least=0.0, most=1.0
     )
-    conditional_steps: int = setting(100_000, "Updates of both networks.", least=1)
+    conditional_steps: int = steps(100_000, "Updates of both networks.", least=1)
     supervision: str = setting(
         "whole",
         "What the training pictures are: whole, or damaged themselves; holes are then drawn on top "

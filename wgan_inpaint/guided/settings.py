@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from common.settings import setting
+from common.settings import setting, steps
 
 SIZES = (32, 64, 128)
 STRIDES = (4, 8)
@@ -55,10 +55,10 @@ class Guided:
     beta_1: float = setting(0.9, "Of Adam.", least=0.0, most=1.0)
     beta_2: float = setting(0.99, "Of Adam.", least=0.0, most=1.0)
     clip_norm: float = setting(2.0, "Bound of a step's gradient; 0: none.", least=0.0)
-    generation_steps: int = setting(100_000, "Updates of encoder and decoder.", least=0)
-    guides_steps: int = setting(50_000, "Updates of the latent guides, behind them.", least=0)
-    gradients_steps: int = setting(50_000, "Updates of the gradient network.", least=0)
-    refinement_steps: int = setting(
+    generation_steps: int = steps(100_000, "Updates of encoder and decoder.", least=0)
+    guides_steps: int = steps(50_000, "Updates of the latent guides, behind them.", least=0)
+    gradients_steps: int = steps(50_000, "Updates of the gradient network.", least=0)
+    refinement_steps: int = steps(
         20_000, "Updates of the decoder once more, on what both have predicted.", least=0
     )
     guides_batch_size: int = setting(16, "Pictures in a step of the guides.", least=1)

@@ -59,7 +59,7 @@ def main():
     chosen = compare.parse_methods(FLAGS.methods)
     for name, source in chosen.items():
         sources.find_method(name, source)
-    if len(FLAGS.mask_kind) > 1 or FLAGS.mask_kind[0] not in KINDS:
+    if len(FLAGS.mask_kind) != 1 or FLAGS.mask_kind[0] not in KINDS:
         raise InputError(f"--mask_kind={','.join(FLAGS.mask_kind)}: choose {' or '.join(KINDS)}")
     sizes = parse_numbers("image_sizes", int, 16, 4096)
     shares = parse_numbers("hole_shares", float, 1e-4, 0.9)

@@ -7,7 +7,6 @@ resumed has its whole history.
 """
 
 import dataclasses
-import json
 
 from common import figures
 from common.errors import InputError
@@ -46,7 +45,7 @@ def read(run):
     Returns:
       ``History``; None if nothing is logged yet.
     """
-    lines = list(_logged(run.metrics))
+    lines = run.logged()
     for estimate in ESTIMATES:
         own = [line for line in lines if estimate in line]
         if own:
@@ -55,17 +54,6 @@ def read(run):
             samples = _samples(run.samples, [line["step"] for line in own], updates)
             return History(estimate, updates, values, samples)
     return None
-
-
-def _logged(path):
-    """The lines of a log; a last one that is still being written is left out."""
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
 
 
 def _samples(folder, steps, updates):

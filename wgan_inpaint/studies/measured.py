@@ -1,7 +1,5 @@
 """What several training runs have measured: a table, and a curve of each."""
 
-import json
-
 from common import figures
 from common.errors import InputError
 from common.evaluation import tables
@@ -17,9 +15,9 @@ def logged(run):
     Raises:
       InputError: it has none.
     """
-    if not run.metrics.is_file():
+    if not (lines := run.logged()):
         raise InputError(f"{run.path}: nothing was logged; a run needs at least one step")
-    return [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    return lines
 
 
 def save(folder, runs, measures):

@@ -19,7 +19,7 @@ import sys
 
 from absl import flags, logging
 
-from common import compare, runtime
+from common import compare, flag_checks, runtime
 from common.errors import InputError
 from flags import methods as method_flags
 from flags import studies as study_flags
@@ -72,8 +72,9 @@ def job_of(folder, name, changes):
     try:
         for flag, text in changes.items():
             FLAGS[flag].parse(text)
+        flag_checks.check_values()
         _, own = method_flags.chosen(METHODS, "training")
-        return own, training_flags.job(own.size)
+        return own, training_flags.job(own, METHODS)
     except flags.IllegalFlagValueError as error:
         raise InputError(f"--variant={name}: {error}") from error
     finally:

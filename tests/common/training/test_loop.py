@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.training import loop as training
+from common.training import runs
 from common.training.loop import Row, RunDirectory, Schedule
 from common.training.trainer import Trainer
 
@@ -200,6 +201,118 @@ def test_an_unfinished_or_later_line_of_the_log_is_forgotten(tmp_path):
         run.metrics.write_text("".join(lines[:2]) + rest)
         run.forget_after(2)
         assert run.metrics.read_text() == "".join(lines[:2])
+
+
+def test_a_damaged_line_of_the_log_costs_that_line_only(tmp_path):
+    run = RunDirectory(tmp_path)
+    lines = [json.dumps({"step": step, "loss": 0.1 * step}) + "\n" for step in range(1, 6)]
+    for damaged in (b"\xff\0\n", b'{"step": 2, "lo\n', b"[2]\n", b'{"loss": 0.5}\n'):
+        rest = "".join(lines[2:])[:-1]  # the last one, too, is whole
+        run.metrics.write_bytes(lines[0].encode() + damaged + rest.encode())
+        assert [line["step"] for line in run.logged()] == [1, 3, 4, 5]
+        run.forget_after(4)
+        assert run.metrics.read_text() == "".join([lines[0], *lines[2:4]])
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def overwrite(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "begins"),
+    [
+        ("checkpoint", lambda path: path.write_bytes(b""), 4),
+        ("checkpoint", lambda path: path.write_bytes(b"\xff\0" * 99), 4),
+        ("checkpoint", lambda path: path.unlink(), 4),
+        ("ckpt-4.index", lambda path: path.write_bytes(b""), 2),
+        ("ckpt-4.index", lambda path: path.unlink(), 2),
+        ("ckpt-4.data-00000-of-00001", shorten, 2),
+        ("ckpt-4.data-00000-of-00001", overwrite, 2),
+    ],
+)
+def test_a_run_goes_on_from_the_latest_checkpoint_that_is_whole(tmp_path, name, damage, begins):
+    fit(tmp_path, [row(4)])
+    run, log = RunDirectory(tmp_path), (tmp_path / "metrics.jsonl").read_text()
+    damage(run.checkpoints / name)
+    assert run.checkpoint().endswith(f"ckpt-{begins}")
+    asked = []
+
+    def batches(batch_size, first):
+        asked.append(first)
+        return numbers(batch_size, first)
+
+    fit(tmp_path, [row(6)], batches=batches)
+    assert asked == [begins]
+    assert float(fit(tmp_path, [row(6)])[1].weight) == pytest.approx(closed_form(6)[1], rel=1e-5)
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert (tmp_path / "metrics.jsonl").read_text().startswith(log[: log.index('{"step": 3')])
+    assert tf.train.latest_checkpoint(str(run.checkpoints)).endswith("ckpt-6")
+    assert kept(tmp_path) == [2, 4, 6]
+
+
+def test_a_run_without_a_whole_checkpoint_never_begins_anew(tmp_path):
+    fit(tmp_path, [row(4)])
+    run = RunDirectory(tmp_path)
+    log = run.metrics.read_bytes()
+    for path in run.checkpoints.glob("*.data*"):
+        shorten(path)
+    with pytest.raises(InputError, match="no checkpoint that is whole"):
+        fit(tmp_path, [row(6)])
+    for path in run.checkpoints.glob("ckpt*"):
+        path.unlink()
+    with pytest.raises(InputError, match="no checkpoint that is whole"):
+        fit(tmp_path, [row(6)])
+    assert run.metrics.read_bytes() == log and run.has_checkpoint()
+
+
+def test_a_run_counts_what_flags_stand_for_where_that_is_known(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.settle_flags("--dataset=a\n--precision=auto\n")  # of a time when it was not recorded
+    with pytest.raises(InputError, match="--dataset=a, not b"):
+        run.check_flags("--dataset=b\n--precision=auto\n", resolved={"dataset": "2 files 12"})
+    now = {"dataset": "2 files 12", "precision": "float32"}
+    run.settle_flags("--dataset=a\n--precision=auto\n", resolved=now)
+    run.settle_flags("--dataset=b\n--precision=float32\n", resolved={**now, "mask": "1 files 0"})
+    assert run.read_flags()["dataset"] == "b"
+    for changed in ({"dataset": "3 files 45"}, {"precision": "mixed_bfloat16"}, {"mask": "x"}):
+        ((name, text),) = changed.items()
+        with pytest.raises(InputError, match=f"--{name} is {text} here, and was"):
+            run.check_flags(run.flags.read_text(), resolved={**now, **changed})
+    run.resolved.write_bytes(b"\xff{")
+    with pytest.raises(InputError, match="resolved.json: damaged; delete it"):
+        run.check_flags(run.flags.read_text(), resolved=now)
+
+
+def test_a_folder_is_the_same_elsewhere_and_another_one_with_other_files(tmp_path):
+    names = ("a/0.png", "a/1.png", "b.jpg")
+    for name in names:
+        for folder in ("here", "there"):
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(len(name)))
+    listed = runs.listing(str(tmp_path / "here"))
+    assert listed.startswith("3 files ") and runs.listing("celeb_a") == "celeb_a"
+    there = tmp_path / "there"
+    assert runs.listing(str(there)) == listed == runs.listing(f"{there}/**/*")
+    (there / "b.jpg").write_bytes(b"longer than before")
+    longer = runs.listing(str(there))
+    (there / "b.jpg").write_bytes(bytes(len("b.jpg")))
+    (there / "b.jpg").rename(there / "c.jpg")
+    assert len({listed, longer, runs.listing(str(there))}) == 3
+
+
+def test_what_is_passed_of_a_plan():
+    plan = [Row("a", 3, 2), Row("b", 4, 5)]
+    assert runs.passed(plan, 0) == []
+    assert runs.passed(plan, 5) == [Row("a", 3, 2), Row("b", 2, 5)]
+    assert runs.passed([Row("a", 9, 2)], 3) == runs.passed(plan, 3) != runs.passed(plan, 4)
+    assert runs.passed(plan, 8) == plan
 
 
 def test_a_run_directory_belongs_to_one_set_of_flags(tmp_path):
