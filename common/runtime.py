@@ -196,16 +196,24 @@ def parse_flags(argv):
 
     Raises:
       UnrecognizedFlagError: absl's; there is no such flag.
+      InputError: a flag is given an empty text where that is not what it is without it.
     """
     for module, defined in flags.FLAGS.flags_by_module_dict().items():
         for flag in defined if module.startswith("flags.") else ():
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError:
         raise
     except flags.Error:
         return app.parse_flags_with_usage(argv)  # shows what is wrong, and exits
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        # Such as --input=$UNSET: a folder of this name would be the current one.
+        values = flag.value if isinstance(flag, flags.MultiFlag) else [flag.value]
+        if flag.present and flag.default != "" and "" in (values or []):
+            raise InputError(f"--{name}= is empty; give a value, or leave the flag out")
+    return rest
 
 
 def _parse_or_exit(argv):

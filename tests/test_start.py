@@ -76,6 +76,12 @@ CALLS = (
     ("common.compare", (*COMPARE, "--mask_kind=files", "--mask={}/nomask"), "nomask"),
     ("common.compare", (*COMPARE, "--limit=9"), "--limit"),
     ("common.compare", (*COMPARE, "--output={}/text.txt"), "text.txt"),
+    ("glcic.complete", ("--input=",), "--input= is empty"),
+    ("glcic.complete", ("--mask=",), "--mask= is empty"),
+    ("wgan_inpaint.complete", ("--model=",), "--model= is empty"),
+    ("glcic.train", (*TRAIN, "--dataset="), "--dataset= is empty"),
+    ("common.compare", (*COMPARE, "--methods="), "--methods"),
+    ("common.compare", (*COMPARE, "--output="), "--output= is empty"),
 )
 
 
