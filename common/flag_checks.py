@@ -22,7 +22,7 @@ LENGTHS = frozenset(
 
 
 def check_values(values=FLAGS):
-    """Refuses numbers that are not finite or absurd, and lists with nothing in them.
+    """Refuses numbers that are not finite or absurd, and lists and texts with nothing in them.
 
     Args:
       values: absl's parsed values; those without a bound of their own have that
@@ -35,6 +35,10 @@ def check_values(values=FLAGS):
         flag = values[name]
         if flag.value is None:
             continue
+        # Such as --input=$UNSET: a folder of this name would be the current one.
+        given = flag.value if isinstance(flag, flags.MultiFlag) else [flag.value]
+        if flag.present and flag.default != "" and "" in given:
+            raise InputError(f"--{name}= is empty; give a value, or leave the flag out")
         if isinstance(flag.parser, flags.FloatParser | flags.IntegerParser):
             for number in flag.value if isinstance(flag.value, list) else [flag.value]:
                 _check_number(name, number, flag.parser)

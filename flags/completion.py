@@ -5,6 +5,7 @@ from absl import flags
 from common.completion import blending, windows
 from common.completion import files as completion_files
 from common.errors import InputError
+from common.pictures import images as image_files
 from flags import masks as mask_flags
 
 FLAGS = flags.FLAGS
@@ -28,6 +29,13 @@ def define(model=None, in_windows=True):
         "figure", None, "Also draw the steps side by side; default: without --input only."
     )
     flags.DEFINE_bool("resize_mask", False, "Resize masks that differ in size from their image.")
+    flags.DEFINE_integer(
+        "max_pixels",
+        image_files.MAX_PIXELS,
+        "Larger images and masks are refused before they fill the memory (width x height).",
+        lower_bound=1,
+        upper_bound=2**31,
+    )
     if in_windows:
         flags.DEFINE_integer(
             "max_side",
@@ -58,7 +66,9 @@ def define_samples():
 
 def pictures(sample):
     """The pictures of ``--input``, or the list of ``sample`` alone without it."""
-    return [sample] if FLAGS.input is None else completion_files.find_pictures(FLAGS.input)
+    if FLAGS.input is None:
+        return [sample]
+    return completion_files.find_pictures(FLAGS.input, FLAGS.max_pixels)
 
 
 def masks_of(found):
@@ -74,7 +84,9 @@ def masks_of(found):
       InputError: contradictory flags, or no mask file.
     """
     if FLAGS.mask and (FLAGS.mask_kind == ["files"] or not FLAGS["mask_kind"].present):
-        return completion_files.MaskFiles.match(FLAGS.mask, found, FLAGS.resize_mask)
+        return completion_files.MaskFiles.match(
+            FLAGS.mask, found, FLAGS.resize_mask, max_pixels=FLAGS.max_pixels
+        )
     if "files" in FLAGS.mask_kind and len(FLAGS.mask_kind) > 1:
         raise InputError(f"--mask_kind={','.join(FLAGS.mask_kind)}: here files stands alone")
     # No files: the size does not matter yet.

@@ -104,6 +104,12 @@ CALLS = (
     ),
     ("common.compare", (*COMPARE, "--methods=,,,"), "--methods=,,,: no method"),
     ("common.compare", (*COMPARE, "--methods=a=shipped:wgan_inpaint/cnnlg?detail=nan"), "finite"),
+    ("glcic.complete", ("--input=",), "--input= is empty"),
+    ("glcic.complete", ("--mask=",), "--mask= is empty"),
+    ("wgan_inpaint.complete", ("--model=",), "--model= is empty"),
+    ("glcic.train", (*TRAIN, "--dataset="), "--dataset= is empty"),
+    ("common.compare", (*COMPARE, "--methods="), "--methods"),
+    ("common.compare", (*COMPARE, "--output="), "--output= is empty"),
 )
 
 

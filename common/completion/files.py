@@ -26,6 +26,7 @@ import collections
 import contextlib
 import dataclasses
 import math
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from common import runtime
 from common.errors import InputError
 from common.pictures import mask_spec
 from common.pictures.images import (
+    bits_per_channel,
     list_images,
     read_image,
     read_mask,
@@ -55,12 +57,15 @@ class Picture:
       read: returns the picture, float32 [H, W, 3] in [0, 1].
       relative: its place below the folder of inputs, which the results take over.
       path: its file, or None.
+      bits: returns how many each channel has, 8 or 16; the completed picture gets as many, if its
+        format can hold them.
     """
 
     name: str
     read: Callable
     relative: pathlib.PurePath
     path: pathlib.Path | None = None
+    bits: Callable = lambda: 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,13 +146,15 @@ class MaskFiles:
     Attributes:
       paths: the mask file of each picture; None where there is none.
       resize: resize masks of other sizes, by the nearest pixel.
+      max_pixels: of a mask; see ``common.pictures.images.read_image``.
     """
 
     paths: tuple
     resize: bool = False
+    max_pixels: int | None = None
 
     @classmethod
-    def match(cls, source, pictures, resize=False, flag="--mask"):
+    def match(cls, source, pictures, resize=False, flag="--mask", max_pixels=None):
         """Finds each picture's mask.
 
         Args:
@@ -156,6 +163,7 @@ class MaskFiles:
           pictures: list of ``Picture``.
           resize: resize masks of other sizes, by the nearest pixel.
           flag: which named the source, for messages.
+          max_pixels: of a mask; see ``common.pictures.images.read_image``.
 
         Returns:
           ``MaskFiles``.
@@ -165,7 +173,7 @@ class MaskFiles:
         """
         found = list_images(source)
         if pathlib.Path(source).expanduser().is_file():
-            return cls(tuple(found) * len(pictures), resize)
+            return cls(tuple(found) * len(pictures), resize, max_pixels)
         root = root_of(source)
         by_place = {path.relative_to(root).with_suffix(""): path for path in found}
         stems = collections.Counter(path.stem for path in found)
@@ -175,20 +183,20 @@ class MaskFiles:
             for picture in pictures
         ]
         if any(named):
-            return cls(tuple(named), resize)
+            return cls(tuple(named), resize, max_pixels)
         if len(found) != len(pictures):
             raise InputError(
                 f"{flag}={source}: no mask is named like an image, and {len(found)} masks do not "
                 f"pair with {len(pictures)} images; name each mask like its image"
             )
-        return cls(tuple(found), resize)
+        return cls(tuple(found), resize, max_pixels)
 
     def __call__(self, index, height, width):
         """The mask of picture number ``index``, float32 [H, W, 1]."""
         path = self.paths[index]
         if path is None:
             raise InputError("no mask has its name; name the mask like the image")
-        mask = read_mask(path)
+        mask = read_mask(path, self.max_pixels)
         if mask.shape[:2] == (height, width):
             return mask
         if not self.resize:
@@ -199,8 +207,12 @@ class MaskFiles:
         return resize_nearest(mask, height, width)
 
 
-def find_pictures(source):
+def find_pictures(source, max_pixels=None):
     """The picture files that a file, a folder or a pattern stands for.
+
+    Args:
+      source: see ``common.pictures.images.list_images``.
+      max_pixels: of a picture; see ``common.pictures.images.read_image``.
 
     Returns:
       A sorted list of ``Picture``, never empty.
@@ -211,17 +223,24 @@ def find_pictures(source):
     root = root_of(source)
 
     def picture(path):
-        return Picture(str(path), lambda: read_image(path), path.relative_to(root), path)
+        return Picture(
+            str(path),
+            lambda: read_image(path, max_pixels),
+            path.relative_to(root),
+            path,
+            lambda: bits_per_channel(path),
+        )
 
     return [picture(path) for path in list_images(source)]
 
 
 def plan_outputs(pictures, folder, same_format=False, figure=False, protected=(), endings=()):
-    """Names the results.
+    """Names the results: all of them lie below the folder.
 
     Args:
       pictures: list of ``Picture``.
-      folder: where results go, in the sub-folders that the pictures have.
+      folder: where results go, in the sub-folders that the pictures have; one that a pattern leaves
+        by ".." counts as one of theirs.
       same_format: keep each picture's own suffix instead of .png.
       figure: also draw a figure of each picture, NAME_figure.png.
       protected: more files that must not be overwritten, or None among them.
@@ -231,15 +250,19 @@ def plan_outputs(pictures, folder, same_format=False, figure=False, protected=()
       A list of ``Output``, one per picture.
 
     Raises:
-      InputError: a result would overwrite something that is read, or another result; or the
-        folder is a file.
+      InputError: a result would overwrite something that is read, or another result, or would
+        follow a symbolic link out of the folder; or the folder is a file.
     """
     require_folder(folder)
     outputs = []
+    top = pathlib.Path(folder).expanduser()
     read = {path.resolve() for path in (*protected, *(p.path for p in pictures)) if path}
     writers = {}
     for picture in pictures:
-        place = pathlib.Path(folder).expanduser() / picture.relative
+        # As if the folder were the root of all: there, ".." leads nowhere.
+        place = top / os.path.normpath(f"{os.sep}{picture.relative}").lstrip(os.sep)
+        if not place.parent.resolve().is_relative_to(top.resolve()):
+            raise InputError(f"{place}: leads out of --output={folder} by a symbolic link")
         image = place if same_format else place.with_suffix(".png")
         more = {ending: place.with_name(f"{place.stem}{ending}") for ending in endings}
         figure_path = place.with_name(f"{place.stem}_figure.png") if figure else None
@@ -311,7 +334,8 @@ def complete(pictures, masks, outputs, work):
             if index in found:
                 with _reported(pictures[index]):
                     picture = pictures[index]
-                    _write(work.finish(index, picture, masks, found[index]), outputs[index])
+                    bits = picture.bits()
+                    _write(work.finish(index, picture, masks, found[index]), outputs[index], bits)
                     done += 1
             if not work.iterations:
                 bar(index + 1)
@@ -332,7 +356,7 @@ def _reported(picture):
         report(picture, error)
 
 
-def _write(answer, output):
+def _write(answer, output, bits):
     """Writes all files of one picture; the completed picture last."""
     for ending, write in answer.files.items():
         write(output.more[ending])
@@ -342,7 +366,7 @@ def _write(answer, output):
 
         cells = []
         for n, (picture, text) in enumerate(zip(answer.pictures, answer.captions, strict=True), 1):
-            write_image(output.more[f"_sample{n}.png"], picture)
+            write_image(output.more[f"_sample{n}.png"], picture, bits)
             cells.append((text, picture[answer.window]))
         columns = math.ceil(math.sqrt(2 * samples))  # twice as wide as high
         figures.save_gallery(output.more["_samples.png"], cells, columns)
@@ -351,7 +375,7 @@ def _write(answer, output):
 
         steps = answer.steps()
         figures.save_comparison(output.figure, [list(steps.values())], list(steps))
-    write_image(output.image, answer.pictures[0])
+    write_image(output.image, answer.pictures[0], bits)
 
 
 def report(picture, error):

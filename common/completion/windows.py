@@ -17,8 +17,9 @@ known pixel; beyond the border nothing is known. From thin to thick:
 
 A picture of at most ``max_side`` pixels a side, after shrinking, is completed whole; a larger one
 in square windows around its holes, one after another. What one window completed is known to the
-next, so that no seam shows. A hole is cut only if it does not fit into the inner part of a window,
-which has enough context on all sides.
+next. A hole is cut only if it does not fit into the inner part of a window, which has enough
+context on all sides. The windows of a cut hole all see the whole of it missing: a network answers
+alike where they overlap, and there its answers fade into each other, so that no seam shows.
 
 So a picture that looks like a training image reaches the network as it is, in one call.
 
@@ -44,6 +45,8 @@ MAX_SIDE = 512
 MIN_MAX_SIDE = 16
 # Known pixels that a window shows around holes, in units of the hole size.
 CONTEXT = 2
+# How far the pieces of a cut hole reach into each other, in units of the context.
+FEATHER = 0.25
 # In units of the local radius: a square reaches sqrt(2) radii from its core.
 THICK_REACH = 1.5
 STEPS = ("original", "masked", "network output", "blended")  # columns of a figure
@@ -142,10 +145,33 @@ class Completer:
         # At least half of a window remains for holes.
         context = math.floor(min(CONTEXT * self.hole_size, self.max_side // 4) / scale)
         least = math.ceil(self.model.settings.get("image_size", 0) / scale)
-        for box, take in _groups(part, longest - 2 * context):
+        inner = longest - 2 * context
+
+        def window(box):
             extent = max(box[2] - box[0], box[3] - box[1])
-            crop = _window(box, min(longest, max(least, extent + 2 * context)), part.shape)
-            self._complete_window(completed[crop], missing[crop], take(crop), scale)
+            return _window(box, min(longest, max(least, extent + 2 * context)), part.shape)
+
+        labels, boxes, fits = _components(part, inner)
+        for numbers, box in _groups(boxes, np.flatnonzero(fits)[1:], inner):
+            crop = window(box)
+            take = np.isin(labels[crop], numbers)
+            self._complete_window(completed[crop], missing[crop], take, scale)
+        if fits.all():
+            return
+        cut = part & ~fits[labels]
+        pieces = np.array(_cut(labels, boxes, np.flatnonzero(~fits), inner))
+        # Still missing for all windows: until the end, it holds sums of what they answer.
+        completed[cut] = 0
+        weights = np.zeros(cut.shape, np.float32)
+        for numbers, box in _groups(pieces, np.arange(len(pieces)), inner):
+            crop = window(box)
+            weight = sum(_feathered(pieces[n], crop, FEATHER * context) for n in numbers)
+            take = cut[crop] & (weight > 0)
+            answer = self._look(completed[crop], missing[crop], scale)
+            completed[crop][take] += weight[take, None] * answer[take]
+            weights[crop] += weight
+        completed[cut] /= weights[cut, None]
+        missing[cut] = False
 
     def _complete_window(self, completed, missing, take, scale):
         """Completes the pixels ``take``, bool [h, w], of a window, in place.
@@ -156,6 +182,11 @@ class Completer:
           take: bool [h, w], those to write.
           scale: how far to shrink.
         """
+        completed[take] = self._look(completed, missing, scale)[take]
+        missing[take] = False
+
+    def _look(self, completed, missing, scale):
+        """What the network makes of a window, float32 [h, w, 3]; its arguments are as above."""
         height, width = missing.shape
         visible = np.where(missing[..., None], np.float32(0), completed)
         hole = missing[..., None].astype(np.float32)
@@ -167,8 +198,7 @@ class Completer:
         result = self._run(visible[None], hole[None])[0]
         if scale < 1:
             result = resize(np.where(hole == 1, result, visible), height, width)
-        completed[take] = result[take]
-        missing[take] = False
+        return result
 
     def _run(self, images, masks):
         """Calls the network: [B, H, W, 3] and [B, H, W, 1] to [B, H, W, 3]."""
@@ -236,26 +266,37 @@ def _distance(mask):
     return cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _groups(part, inner):
-    """Groups the components of a part into few windows.
+def _components(part, inner):
+    """The connected components of a part.
 
     Args:
       part: bool [H, W].
-      inner: side of the square into which each group fits; larger components are cut.
+      inner: side of the square into which a component fits, or does not.
 
-    Yields:
-      ((top, left, bottom, right), take), the last two excluded; ``take(crop)`` is the group's mask,
-      bool, in a crop.
+    Returns:
+      (labels int32 [H, W], 0 outside the part; their boxes (top, left, bottom, right), the last two
+      excluded, int [N, 4]; whether each fits, bool [N]). The background's box means nothing, and
+      counts as fitting.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(part.view(np.uint8), connectivity=8)
     left, top, width, height = stats[:, :4].T
     boxes = np.stack([top, left, top + height, left + width], axis=1)
     fits = (height <= inner) & (width <= inner)
-    fits[0] = True  # the background
-    pieces = _cut(labels, boxes, np.flatnonzero(~fits), inner)
-    numbers = np.r_[np.flatnonzero(fits)[1:], len(boxes) : len(boxes) + len(pieces)]
-    boxes = np.concatenate([boxes, np.reshape(pieces, (-1, 4)).astype(boxes.dtype)])
-    chosen = np.zeros(len(boxes), bool)
+    fits[0] = True
+    return labels, boxes, fits
+
+
+def _groups(boxes, numbers, inner):
+    """Groups boxes into few windows.
+
+    Args:
+      boxes: int [N, 4], (top, left, bottom, right), the last two excluded.
+      numbers: int [M], of those to group.
+      inner: side of the square into which each of them fits, and each group.
+
+    Yields:
+      (numbers of a group, the box around it).
+    """
     while numbers.size:
         # A strip of rows that starts with the topmost box, then squares from left to right.
         in_strip = boxes[numbers, 2] <= boxes[numbers, 0].min() + inner
@@ -264,16 +305,14 @@ def _groups(part, inner):
             in_group = boxes[strip, 3] <= boxes[strip, 1].min() + inner
             group, strip = strip[in_group], strip[~in_group]
             low, high = boxes[group, :2].min(axis=0), boxes[group, 2:].max(axis=0)
-            chosen[group] = True
-            yield (*low.tolist(), *high.tolist()), lambda crop: chosen[labels[crop]]
-            chosen[group] = False
+            yield group, (*low.tolist(), *high.tolist())
 
 
 def _cut(labels, boxes, numbers, inner):
     """Cuts components into pieces that fit into squares of ``inner`` pixels.
 
     Args:
-      labels: int32 [H, W], component numbers; the pieces get new ones, from ``len(boxes)`` on.
+      labels: int32 [H, W], component numbers.
       boxes: int [N, 4], (top, left, bottom, right) of the components.
       numbers: of the components to cut.
       inner: side of the square.
@@ -291,13 +330,31 @@ def _cut(labels, boxes, numbers, inner):
         )
         for y, y_end in itertools.pairwise(rows):
             for x, x_end in itertools.pairwise(columns):
-                cell = labels[y:y_end, x:x_end]
-                piece = cell == number
+                piece = labels[y:y_end, x:x_end] == number
                 if piece.any():
-                    cell[piece] = len(boxes) + len(pieces)
                     dx, dy, width, height = cv2.boundingRect(piece.view(np.uint8))
                     pieces.append((y + dy, x + dx, y + dy + height, x + dx + width))
     return pieces
+
+
+def _feathered(box, crop, reach):
+    """How much a window counts in and around a box: from 1 inside to 0 at ``reach`` beyond it.
+
+    Args:
+      box: (top, left, bottom, right) in the picture.
+      crop: two slices of the picture.
+      reach: in pixels; the slope is twice as wide.
+
+    Returns:
+      float32 [h, w] for the crop.
+    """
+
+    def along(axis):
+        middles = np.arange(crop[axis].start, crop[axis].stop, dtype=np.float32) + 0.5
+        inside = np.minimum(middles - box[axis], box[axis + 2] - middles)
+        return np.clip(0.5 + inside / (2 * reach), 0, 1)
+
+    return along(0)[:, None] * along(1)
 
 
 def _window(box, side, shape):

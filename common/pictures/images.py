@@ -9,20 +9,26 @@ In memory an image is float32 RGB `[H, W, 3]` in [0, 1] and a mask is float32 `[
 
 Reading applies the EXIF orientation, repeats grey to three channels, drops alpha with a warning
 and scales 8-bit files by 1/255 and 16-bit files by 1/65535. Everything a user can get wrong ends
-in one `InputError` that names the file.
+in one `InputError` that names the file; so does a picture of more than `MAX_PIXELS` pixels, which
+its header tells before it is decoded.
 
 Writing is atomic: a reader sees the old file or the whole new one, never a part of it.
 """
 
 import errno
 import glob
+import io
 import itertools
 import os
 import pathlib
+import re
+import struct
 import uuid
+import warnings
 
 import cv2
 import numpy as np
+import PIL.Image
 from absl import logging
 
 from common.errors import InputError
@@ -33,51 +39,81 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 """Suffixes, in lower case, of the files that `list_images` takes from a folder or a pattern."""
 
+SIXTEEN_BIT_SUFFIXES = (".png", ".tif", ".tiff", ".jp2", ".ppm", ".pnm")
+"""Suffixes, in lower case, of the files that can be written with 16 bits per channel."""
+
+MAX_PIXELS = 100_000_000  # a file of 1 MB can hold 30 times as many: decoded, 19 GB
+
 # Of what is drawn by `common.figures`.
 FIGURE_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 ANIMATION_SUFFIXES = (".gif", ".webp")
 CELL_PIXELS = 256  # small pictures are enlarged to about this side
 
-JPEG_QUALITY = 95
+ENCODING = (
+    *(cv2.IMWRITE_JPEG_QUALITY, 95),
+    *(cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000),  # none is lost
+)
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk's name and checksum
+PNM_HEADER = 1000  # bytes that hold it, comments included
+JPEG2000 = b"\0\0\0\x0cjP  "
 
-# Every failure is reported by an InputError; OpenCV would print its own account beside it.
+# Every failure is reported by an InputError; OpenCV and Pillow would print their own account too.
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+warnings.filterwarnings("ignore", module=r"PIL\.")
+PIL.Image.MAX_IMAGE_PIXELS = None  # it only reads headers here, also of what is then refused
 
 
-def read_image(path):
+def read_image(path, max_pixels=None):
     """Reads a picture file.
 
     Args:
         path: a file that OpenCV can read, with 8 or 16 bits per channel.
+        max_pixels: a larger picture is refused before it is decoded; None: `MAX_PIXELS`. Given, it
+            is taken for the flag of this name, which the message then recommends to raise.
 
     Returns:
         float32 `[H, W, 3]`, RGB in [0, 1].
 
     Raises:
-        InputError: the file is missing, unreadable, corrupt or of an unsupported kind.
+        InputError: the file is missing, unreadable, corrupt, too large or of an unsupported kind.
     """
-    pixels = _read_pixels(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # BGR, uint8 or uint16
-    return from_uint8(pixels[..., ::-1], levels=np.iinfo(pixels.dtype).max)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    pixels, white = _read_pixels(path, flags, max_pixels)  # BGR, uint8 or uint16
+    return from_uint8(pixels[..., ::-1], levels=white)
 
 
-def read_mask(path):
+def bits_per_channel(path):
+    """How many bits each channel of a picture file has once it is read: 8 or 16.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+    """
+    data = _read_bytes(path)
+    if _is_png(data):
+        return 16 if data[24:25] == b"\x10" else 8
+    if not data.startswith((b"II", b"MM", b"P", JPEG2000)):
+        return 8  # no other format has more
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED)
+    return 16 if pixels is not None and pixels.dtype == np.uint16 else 8
+
+
+def read_mask(path, max_pixels=None):
     """Reads a mask file, in which white marks what is missing.
 
     Colour is turned to grey first; alpha is dropped with a warning, as for images.
 
     Args:
         path: a file that OpenCV can read, with 1, 8 or 16 bits per channel.
+        max_pixels: as for `read_image`.
 
     Returns:
         float32 `[H, W, 1]`: 1 where the grey value is at least half of white, else 0.
 
     Raises:
-        InputError: the file is missing, unreadable, corrupt or of an unsupported kind.
+        InputError: the file is missing, unreadable, corrupt, too large or of an unsupported kind.
     """
-    grey = _read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    white = np.iinfo(grey.dtype).max
+    grey, white = _read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, max_pixels)
     missing = grey > white // 2
     if grey.any() and not missing.any():
         message = "%s: a mask without a hole: white (%d) is missing, its brightest value is %d"
@@ -85,28 +121,29 @@ def read_mask(path):
     return missing[..., np.newaxis].astype(np.float32)
 
 
-def write_image(path, image):
+def write_image(path, image, bits=8):
     """Writes an image atomically, in the format that the suffix names.
 
-    Missing parent folders are made. JPEG is written with quality 95; PNG, BMP, TIFF, WebP and PPM
-    lose nothing.
+    Missing parent folders are made. JPEG is written with quality 95; PNG, BMP, TIFF, WebP,
+    JPEG 2000 and PPM lose nothing.
 
     Args:
         path: where to write.
         image: float32 `[H, W, 3]` RGB, or `[H, W, 1]` grey or a mask, in [0, 1]. Other values are
-            clipped; each is rounded to the nearest of 256 levels.
+            clipped; each is rounded to the nearest of 256 levels, or of 65,536.
+        bits: per channel, 8 or 16; formats other than `SIXTEEN_BIT_SUFFIXES` get 8. What was read
+            from a file with as many is written as it was.
 
     Raises:
         InputError: the suffix is unknown, or cannot hold the image, or the file cannot be written.
     """
     path = pathlib.Path(path)
-    pixels = to_uint8(image)
+    deep = bits == 16 and path.suffix.lower() in SIXTEEN_BIT_SUFFIXES
+    pixels = _to_levels(image, np.uint16 if deep else np.uint8)
     if pixels.shape[-1] == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     try:
-        encoded, data = cv2.imencode(
-            path.suffix.lower(), pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        )
+        encoded, data = cv2.imencode(path.suffix.lower(), pixels, ENCODING)
     except cv2.error:
         encoded = False
     if not encoded:
@@ -121,6 +158,9 @@ def write_bytes_atomically(path, data):
         path: where to write; an existing file is replaced.
         data: bytes, or anything with the buffer interface.
 
+    On Linux a process that is killed while it writes leaves nothing behind; elsewhere, and on file
+    systems that know no files without a name, a hidden one that ends in .tmp.
+
     Raises:
         InputError: the file cannot be written (no permission, disk full, path is a folder); what
             was there before is untouched, and nothing else is left behind.
@@ -131,13 +171,26 @@ def write_bytes_atomically(path, data):
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
+            _write_whole(temporary, data)
             os.replace(temporary, path)
         finally:
             if temporary.exists():
                 temporary.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _write_whole(path, data):
+    """Writes a new file that, if the system can do so, has no name before it is whole."""
+    try:
+        unnamed = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        with open(unnamed, "wb") as file:
+            file.write(data)
+            file.flush()
+            # With a folder's descriptor, which an absolute path ignores, the link is followed.
+            os.link(f"/proc/self/fd/{unnamed}", path, src_dir_fd=unnamed)
+    except (AttributeError, OSError):  # not Linux, or not this file system
+        path.write_bytes(data)
 
 
 def require_folder(path):
@@ -215,9 +268,14 @@ def to_uint8(image):
     Returns:
         uint8 `[...]`.
     """
-    levels = np.asarray(image, np.float32) * np.float32(255)
-    np.clip(levels, 0, 255, out=levels)
-    return np.rint(levels, out=levels).astype(np.uint8)
+    return _to_levels(image, np.uint8)
+
+
+def _to_levels(image, dtype):
+    most = np.iinfo(dtype).max
+    levels = np.asarray(image, np.float32) * np.float32(most)
+    np.clip(levels, 0, most, out=levels)
+    return np.rint(levels, out=levels).astype(dtype)
 
 
 def from_uint8(array, levels=255):
@@ -335,10 +393,21 @@ def _require_size(height, width):
         raise InputError(f"an image cannot be resized to {height}x{width}; give at least 1x1")
 
 
-def _read_pixels(path, flags):
-    """Decodes a file to uint8 or uint16, `[H, W]` or `[H, W, 3]` BGR; warns about alpha."""
+def _read_pixels(path, flags, max_pixels):
+    """Decodes a file to uint8 or uint16, `[H, W]` or `[H, W, 3]` BGR; warns about alpha.
+
+    Returns:
+        The pixels, and the level that is white.
+    """
     data = _read_bytes(path)
-    pixels = _decode(data, flags)
+    width, height = _size(data)
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    if width * height > most:
+        remedy = "shrink it" if max_pixels is None else "shrink it or raise --max_pixels"
+        raise InputError(f"{path}: {width}x{height} is more than {most:,} pixels; {remedy}")
+    if data[4:11] == b"ftypavi":
+        flags &= ~cv2.IMREAD_ANYDEPTH  # its 10 or 12 bits would come unscaled in 16
+    pixels = _decode(data, flags) if width else None
     if pixels is None:
         raise InputError(
             f"{path}: corrupt, cut short, or not an image that OpenCV reads; convert it to PNG"
@@ -349,7 +418,9 @@ def _read_pixels(path, flags):
         is_tiff = data[:2] in (b"II", b"MM")
         note = " (in a TIFF it darkens the colours first; PNG avoids that)" if is_tiff else ""
         logging.warning("%s: its alpha channel is dropped%s", path, note)
-    return pixels
+    if data[:2] in (b"P2", b"P3", b"P5", b"P6"):  # only PNM names its white
+        return pixels, int(re.sub(rb"#[^\n]*", b"", data[:PNM_HEADER]).split(maxsplit=4)[3])
+    return pixels, np.iinfo(pixels.dtype).max
 
 
 def _read_bytes(path):
@@ -362,6 +433,16 @@ def _read_bytes(path):
         raise InputError(f"{path}: a folder, where one image file is needed") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _size(data):
+    """Width and height as the header tells them; (0, 0) if none is known."""
+    if _is_png(data) and len(data) > 24:
+        return struct.unpack(">II", data[16:24])  # Pillow stumbles over large texts before it
+    try:
+        return PIL.Image.open(io.BytesIO(data)).size
+    except Exception:  # a broken header raises whatever the reader of its format runs into
+        return 0, 0
 
 
 def _decode(data, flags):

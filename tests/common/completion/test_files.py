@@ -2,6 +2,7 @@
 
 import pathlib
 
+import cv2
 import numpy as np
 import pytest
 
@@ -227,7 +228,8 @@ def test_a_batch_is_on_disk_before_the_next_begins(folder, tmp_path, capsys, ite
 def test_samples_a_gallery_and_further_files_come_before_the_result(folder, tmp_path, monkeypatch):
     order = []
     monkeypatch.setattr(
-        "common.completion.files.write_image", lambda path, image: order.append((path.name, image))
+        "common.completion.files.write_image",
+        lambda path, image, bits=8: order.append((path.name, image)),
     )
     monkeypatch.setattr(
         "common.figures.save_gallery", lambda path, cells, columns: order.append((path.name, cells))
@@ -279,3 +281,54 @@ def test_what_an_interruption_leaves_is_whole(folder, tmp_path):
 def test_sample_endings():
     assert sample_endings(1) == ()
     assert sample_endings(2) == ("_sample1.png", "_sample2.png", "_samples.png")
+
+
+@pytest.mark.parametrize("pattern", ["photos/*/../../elsewhere/*.png", "photos/left/../../*/c.png"])
+def test_results_lie_below_the_output_folder_wherever_a_pattern_leads(
+    folder, tmp_path, monkeypatch, pattern
+):
+    write_image(tmp_path / "elsewhere" / "c.png", picture())
+    monkeypatch.chdir(tmp_path)
+    for source in (pattern, tmp_path / pattern):
+        found = find_pictures(source)[:1]
+        (output,) = plan_outputs(found, "some/out", figure=True, endings=("_loss.csv",))
+        for path in (output.image, output.figure, *output.more.values()):
+            assert path.resolve().is_relative_to(tmp_path / "some" / "out")
+
+
+def test_a_link_out_of_the_output_folder_is_not_followed(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "left").symlink_to(tmp_path / "precious")
+    with pytest.raises(InputError, match="out/left/b.png: leads out of --output"):
+        plan_outputs(find_pictures(folder), tmp_path / "out")
+    # The folder itself may be one.
+    (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
+    plan_outputs(find_pictures(folder / "right"), tmp_path / "link")
+
+
+@pytest.mark.parametrize("blend", ["none", "poisson", "telea_poisson"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_picture_of_sixteen_bits_stays_one(tmp_path, blend, suffix):
+    pixels = np.random.default_rng(0).integers(0, 65536, (SIZE, SIZE, 3), np.uint16)
+    cv2.imwrite(str(tmp_path / f"deep{suffix}"), pixels)
+    found = find_pictures(tmp_path / f"deep{suffix}")
+    (output,) = outputs = plan_outputs(found, tmp_path / "out", same_format=True)
+    assert complete(found, lambda *_: hole(), outputs, windows.Files(grey, blend)) == 0
+    completed = cv2.imread(str(output.image), cv2.IMREAD_UNCHANGED)
+    known = hole()[..., 0] == 0
+    assert completed.dtype == np.uint16
+    np.testing.assert_array_equal(completed[known], pixels[known])
+
+
+def test_too_large_a_picture_or_mask_has_its_line_and_the_others_are_done(folder, tmp_path, capsys):
+    write_image(folder / "big.png", picture(size=(SIZE, SIZE + 1)))
+    for name in ("a", "big", "b"):
+        write_image(tmp_path / "holes" / f"{name}.png", hole(size=(SIZE, SIZE + 2 * (name == "b"))))
+    found = find_pictures(folder, max_pixels=SIZE * SIZE)
+    masks = MaskFiles.match(tmp_path / "holes", found, resize=True, max_pixels=SIZE * SIZE)
+    outputs = plan_outputs(found, tmp_path / "out")
+    assert complete(found, masks, outputs, windows.Files(grey, "none")) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 3 and all("more than 576 pixels" in line for line in lines)
+    assert "big.png: 25x24 is" in lines[0] and "holes/b.png: 26x24 is" in lines[1]
+    assert [path.name for path in out_files(tmp_path)] == ["a.png"]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from common.completion.models import Model, find_model, load_model
 from common.completion.windows import Completer
 from common.errors import InputError
+from common.pictures import images
 
 
 def ramp(height, width):
@@ -176,6 +177,31 @@ def test_windows_leave_no_seam(mask):
     assert len(spy.calls) > 1
     assert max(max(side) for side in spy.sides) <= 96
     np.testing.assert_allclose(completed, image, atol=1e-5)
+
+
+def test_a_step_between_two_windows_is_faded_over_their_overlap():
+    """Each window answers a level of its own; none sees what another one answered."""
+    mask = rectangle(120, 420, 50, 10, 20, 400)
+    levels = iter(np.linspace(0, 1, 9, dtype=np.float32))
+    spy = Spy(lambda images, _: np.full_like(images, next(levels)), hole_size=32)
+    completed = Completer(spy.model, max_side=96)(0 * noise(120, 420), mask)
+    inside = completed[50:70, 10:410]
+    assert len(spy.calls) == 9 and inside[0, 0, 0] == 0 and inside[0, -1, 0] == 1
+    assert np.abs(np.diff(inside, axis=0)).max() < 1e-6
+    # The context is 24 pixels; the answers reach 6 pixels over the cut.
+    assert 0 <= np.diff(inside, axis=1).max() <= 1.01 / 8 / 12
+    assert all(masks.sum() == 20 * masks.shape[2] for _, masks in spy.calls[1:-1])
+
+
+def test_the_packaged_network_leaves_no_seam_where_a_band_is_cut(faces_and_photographs):
+    path = sorted(faces_and_photographs["photos"].iterdir())[0]
+    image = images.read_image(path)[:224, :384]
+    mask = rectangle(*image.shape[:2], 100, 0, 30, image.shape[1])
+    completer = Completer(load_model("shipped:glcic", "float32"), max_side=256)
+    completed = completer(image, mask)
+    jumps = np.abs(np.diff(completed[100:130], axis=1)).mean(axis=(0, 2))
+    at_cuts = np.array([127, 255])  # 64 pixels of context leave 128 of a window
+    assert jumps[at_cuts].mean() < 1.3 * np.delete(jumps, at_cuts).mean()
 
 
 def test_many_small_holes_share_few_windows():

@@ -1,7 +1,12 @@
 """Files become arrays as promised, and arrays files, or one line says why not."""
 
 import os
+import pathlib
+import resource
+import signal
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -311,3 +316,103 @@ def test_what_is_missing_has_no_part_in_a_resized_picture():
     assert 0.9 < large[..., 3].mean() / image[..., 3].mean() < 1.1
     with pytest.raises(InputError, match="0x5"):
         images.resize_known(image, 0, 5)
+
+
+def claiming(width, height):
+    """The bytes of a small PNG whose header speaks of another size."""
+    data = cv2.imencode(".png", noise(8, 9, 3))[1].tobytes()
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+def test_too_large_a_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    (tmp_path / "bomb.png").write_bytes(claiming(30000, 30000))
+    for suffix in (".png", ".jpg", ".webp", ".bmp", ".tif", ".ppm", ".gif", ".jp2"):
+        save(tmp_path / f"large{suffix}", noise(64, 80, 3))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    for read in (images.read_image, images.read_mask):
+        with pytest.raises(InputError, match=r"bomb.png: 30000x30000 is more than 100,000,000 pix"):
+            read(tmp_path / "bomb.png")
+        for path in tmp_path.glob("large*"):
+            expected = rf"{path.name}: 80x64 is more than 5,119 pixels; .*--max_pixels"
+            with pytest.raises(InputError, match=expected):
+                read(path, max_pixels=5119)
+    monkeypatch.undo()
+    for path in tmp_path.glob("large*"):
+        assert images.read_image(path, max_pixels=5120).shape == (64, 80, 3)
+
+
+def test_a_picture_whose_size_nobody_knows_is_refused(tmp_path):
+    save(tmp_path / "a.pfm", np.ones((4, 4, 3), np.float32))
+    with pytest.raises(InputError, match=r"a\.pfm: .*convert it to PNG"):
+        images.read_image(tmp_path / "a.pfm")
+
+
+@pytest.mark.parametrize("suffix", images.SIXTEEN_BIT_SUFFIXES)
+def test_sixteen_bits_are_written_as_they_were_read(tmp_path, suffix):
+    pixels = noise(64, 70, 3, dtype=np.uint16)
+    pixels[:, :3] = np.arange(3 * 64).reshape(64, 3, 1)  # the darkest levels, one apart
+    path = save(tmp_path / f"deep{suffix}", pixels)
+    assert images.bits_per_channel(path) == 16
+    images.write_image(tmp_path / f"again{suffix}", images.read_image(path), bits=16)
+    before, after = (
+        cv2.imread(str(tmp_path / f"{name}{suffix}"), cv2.IMREAD_UNCHANGED)
+        for name in ("deep", "again")
+    )
+    assert after.dtype == np.uint16
+    np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif", ".ppm", ".gif"])
+def test_eight_bits_stay_eight(tmp_path, suffix):
+    image = images.from_uint8(noise(20, 31, 3))
+    images.write_image(tmp_path / f"a{suffix}", image)
+    assert images.bits_per_channel(tmp_path / f"a{suffix}") == 8
+    if suffix not in images.SIXTEEN_BIT_SUFFIXES:
+        images.write_image(tmp_path / f"b{suffix}", image, bits=16)
+        pair = [(tmp_path / f"{name}{suffix}").read_bytes() for name in "ab"]
+        assert pair[0] == pair[1]
+
+
+def test_levels_between_eight_and_sixteen_bits_are_scaled(tmp_path):
+    levels = np.array([1023, 0, 511, 1, 2, 1023], ">u2")
+    (tmp_path / "a.ppm").write_bytes(b"P6 # ten bits\n2 1\n1023\n" + levels.tobytes())
+    np.testing.assert_allclose(
+        images.read_image(tmp_path / "a.ppm").ravel(), levels / 1023, atol=1e-6
+    )
+    (tmp_path / "m.pgm").write_bytes(b"P5\n3 1\n15\n" + bytes([0, 15, 7]))
+    np.testing.assert_array_equal(images.read_mask(tmp_path / "m.pgm").ravel(), [0, 1, 0])
+    deep = np.full((64, 64, 3), 1023, np.uint16)
+    deep[:32] = 512
+    encoded, data = cv2.imencode(".avif", deep, [cv2.IMWRITE_AVIF_DEPTH, 10])
+    assert encoded
+    (tmp_path / "a.avif").write_bytes(data)
+    bright = images.read_image(tmp_path / "a.avif")
+    assert abs(bright[:20].mean() - 0.5) < 0.02 and bright[44:].min() > 0.97
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing(tmp_path):
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except (AttributeError, OSError):
+        pytest.skip("no files without a name on this file system")
+    script = (
+        "import sys; from common.pictures import images\n"
+        "images.write_bytes_atomically(sys.argv[1], bytes(1 << 22))"
+    )
+
+    def limit():  # the kernel kills what writes more
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    (tmp_path / "a.bin").write_bytes(b"old")
+    root = pathlib.Path(__file__).parents[3]
+    # Python ignores the signal from its start on.
+    script = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n" + script
+    killed = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.bin"], cwd=root, preexec_fn=limit, check=False
+    )
+    assert killed.returncode == -signal.SIGXFSZ
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
