@@ -19,6 +19,9 @@ from common.completion.files import Picture
 from common.errors import InputError
 from common.pictures.images import read_mask, resize_nearest
 
+# Every failure is reported by an InputError; FFmpeg would print its own account beside it.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 LOSSLESS = ".mkv"
 CODECS = {".mkv": "FFV1", ".avi": "FFV1", ".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v"}

@@ -36,7 +36,7 @@ UNTRUSTED = 7  # pixels around a hole in which the flow is not trusted
 CONSISTENT = 1.0  # pixels that the way there and back may miss its start by
 CUT = 0.5  # share of the known pixels without consistent flow from which on a scene begins
 RING = 5  # pixels around what is hidden, on which a change of brightness is measured
-STEPS = 30  # of relaxation at each size, when the flow is continued
+STEPS = 40  # of relaxation at each size, when the flow is continued
 _FLOW_SCALE = 32  # flows are kept in so many parts of a pixel
 _NEVER = np.uint16(2**16 - 1)  # age of what is hidden
 
@@ -120,20 +120,26 @@ def continued(values, hole):
     """
     if not hole.any():
         return values
+    box = _box(_grown(hole, 1))
+    whole, values, hole = values, np.where(hole[..., None], 0, values)[box], hole[box]
     estimate = None
-    for level, missing in shared.pyramid(np.where(hole[..., None], 0, values), hole, depth=2):
-        mean = level[~missing].mean(0, dtype=np.float64)
-        rough = np.broadcast_to(np.float32(mean), level.shape)
-        if estimate is not None:
+    for level, missing in shared.pyramid(values, hole, depth=2):
+        steps = STEPS
+        if estimate is None:
+            steps += min(missing.shape) ** 2  # the smallest size has no estimate to begin with
+            mean = level[~missing].mean(0, dtype=np.float64)
+            rough = np.broadcast_to(np.float32(mean), level.shape)
+        else:
             size = missing.shape[::-1]
-            rough = cv2.resize(estimate, size, interpolation=cv2.INTER_LINEAR)
-            rough = rough.reshape(level.shape)
+            rough = cv2.resize(estimate, size, interpolation=cv2.INTER_LINEAR).reshape(level.shape)
         estimate = np.where(missing[..., None], rough, level).astype(np.float32)
-        for _ in range(STEPS):
+        for _ in range(steps):
             wide = np.pad(estimate, [(1, 1), (1, 1), (0, 0)], "edge")
             around = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
             estimate = np.where(missing[..., None], around / 4, level).astype(np.float32)
-    return estimate
+    result = whole.astype(np.float32)
+    result[box] = np.where(hole[..., None], estimate, result[box])
+    return result
 
 
 class _Work:
@@ -172,8 +178,10 @@ class _Work:
             if known.any() and (~_agrees(*flows))[known].mean() > CUT:
                 starts.append(t)
             else:
+                if any(hole.all() for hole in open_):  # as if it stood still
+                    flows = [np.zeros_like(flow) for flow in flows]
                 flows = [
-                    np.zeros_like(flow) if hole.all() else continued(flow, hole)
+                    flow if hole.all() else continued(flow, hole)
                     for flow, hole in zip(flows, open_, strict=True)
                 ]
                 self.forward[t - 1], self.backward[t] = (
