@@ -1,11 +1,15 @@
 """Flags of the commands that complete pictures; they come with those of ``flags.masks``."""
 
+import functools
+import pathlib
+
 from absl import flags
 
-from common.completion import blending, windows
+from common.completion import blending, clips, windows
 from common.completion import files as completion_files
 from common.errors import InputError
 from common.pictures import images as image_files
+from common.pictures.images import require_folder
 from flags import masks as mask_flags
 
 FLAGS = flags.FLAGS
@@ -18,13 +22,20 @@ def define(model=None, in_windows=True):
       model: default of ``--model``; None: the method's own.
       in_windows: the command completes large pictures in windows.
     """
-    flags.DEFINE_string("input", None, "Image, folder of images (nested) or glob to complete.")
+    flags.DEFINE_string(
+        "input", None, "Image, folder of images (nested) or glob, or a video file, to complete."
+    )
     flags.DEFINE_string("output", "completed", "Folder of the completed images.")
     flags.DEFINE_string(
         "model", model, "SavedModel, run directory, or shipped:PACKAGE[/NAME] for a package's own."
     )
     flags.DEFINE_enum("blend", "poisson", blending.BLEND_METHODS, "How the hole is blended in.")
-    flags.DEFINE_enum("format", "png", ["png", "same"], "Of the results; same: as the input.")
+    flags.DEFINE_enum(
+        "format",
+        "png",
+        ["png", "same"],
+        "Of the results, PNG (of clips Matroska with FFV1, without loss); same: as the input.",
+    )
     flags.DEFINE_bool(
         "figure", None, "Also draw the steps side by side; default: without --input only."
     )
@@ -61,6 +72,36 @@ def define_samples():
         1,
         "Different completions of each image, each of its own restarts or seed.",
         lower_bound=1,
+    )
+
+
+def clip():
+    """The clip of ``--input``, or None if that is no video file.
+
+    Returns:
+      A function that completes it with the work of a method, see ``common.completion.clips``, and
+      returns the exit code.
+
+    Raises:
+      InputError: no such file, no ``--mask``, or a flag that has no meaning for a clip.
+    """
+    if not FLAGS.input or not clips.is_clip(FLAGS.input):
+        return None
+    for name in ("figure", "samples"):
+        if name in FLAGS and FLAGS[name].present:
+            raise InputError(f"--{name}: not for a clip, of which there is one result")
+    if not FLAGS.mask:
+        raise InputError(
+            f"--input={FLAGS.input}: a clip needs --mask, a picture for all frames or a clip of as "
+            "many, white = missing"
+        )
+    for name in (FLAGS.input, FLAGS.mask):
+        if not pathlib.Path(name).expanduser().is_file():
+            raise InputError(f"{name}: no such file")
+    require_folder(FLAGS.output)
+    output = clips.output_of(FLAGS.input, FLAGS.output, FLAGS.format == "same")
+    return functools.partial(
+        clips.complete, FLAGS.input, FLAGS.mask, output, resize_mask=FLAGS.resize_mask
     )
 
 

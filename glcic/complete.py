@@ -3,6 +3,7 @@
     python -m glcic.complete
     python -m glcic.complete --input=PHOTO --mask=HOLE
     python -m glcic.complete --input=FOLDER --mask=FOLDER --output=FOLDER
+    python -m glcic.complete --input=clip.mp4 --mask=HOLE
 
 Without flags, a portrait of Grace Hopper with a square hole. In a mask file white is missing;
 without one, ``--mask_kind`` says what hole is drawn. Images may have any size.
@@ -40,14 +41,16 @@ def define_flags():
 
 def main():
     """Completes every picture; returns 1 if one of them failed."""
-    pictures = completion_flags.pictures(SAMPLE)
-    masks = completion_flags.masks_of(pictures)
-    outputs = completion_flags.outputs(pictures, masks.paths)
+    clip = completion_flags.clip()
+    if not clip:
+        pictures = completion_flags.pictures(SAMPLE)
+        masks = completion_flags.masks_of(pictures)
+        outputs = completion_flags.outputs(pictures, masks.paths)
     model_folders.find_model(FLAGS.model)
 
     runtime.import_tensorflow()
     work = windows.Files(completion_flags.completer(), FLAGS.blend)
-    return completion_files.complete(pictures, masks, outputs, work)
+    return clip(work) if clip else completion_files.complete(pictures, masks, outputs, work)
 
 
 if __name__ == "__main__":

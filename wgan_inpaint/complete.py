@@ -32,6 +32,7 @@ from absl import flags
 
 from common import runtime
 from common.completion import files as completion_files
+from common.errors import InputError
 from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
@@ -62,15 +63,18 @@ def main():
         lambda: samples.portrait(work.size),
         pathlib.PurePath(f"{samples.NAME}.png"),
     )
-    pictures = completion_flags.pictures(sample)
-    masks = completion_flags.masks_of(pictures) if writing.needs_masks else None
-    endings = writing.endings(settings)
-    outputs = completion_flags.outputs(pictures, masks.paths if masks else (), endings)
+    clip, endings = completion_flags.clip(), writing.endings(settings)
+    if clip and (not writing.needs_masks or endings != type(writing)().endings(settings)):
+        raise InputError(f"--input={FLAGS.input}: of a clip there is one result, and nothing else")
+    if not clip:
+        pictures = completion_flags.pictures(sample)
+        masks = completion_flags.masks_of(pictures) if writing.needs_masks else None
+        outputs = completion_flags.outputs(pictures, masks.paths if masks else (), endings)
 
     runtime.import_tensorflow()
     options = completion_flags.options()
     work = method.load().completer(settings, writing, FLAGS.model, options)
-    return completion_files.complete(pictures, masks, outputs, work)
+    return clip(work) if clip else completion_files.complete(pictures, masks, outputs, work)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def output_of(source, folder, same_format):
 
 
 def complete(source, mask, output, work, resize_mask=False):
-    """Completes a clip and writes it.
+    """Completes a clip, writes it and says where.
 
     Args:
       source: the video file.
@@ -74,13 +74,18 @@ def complete(source, mask, output, work, resize_mask=False):
     Raises:
       InputError: a file that cannot be read or written, masks that do not fit, nothing to complete.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".clip-") as place:
-        frames, rate = read(source, os.path.join(place, "frames.bin"))
-        holes = read_holes(mask, os.path.join(place, "holes.bin"), frames.shape[:3], resize_mask)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(dir=output.parent, prefix=".clip-")
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}") from error
+    source, mask = pathlib.Path(source).expanduser(), pathlib.Path(mask).expanduser()
+    with place as folder:
+        frames, rate = read(source, os.path.join(folder, "frames.bin"))
+        holes = read_holes(mask, os.path.join(folder, "holes.bin"), frames.shape[:3], resize_mask)
         bar = runtime.progress_bar(4 * len(frames), "quarter frame")
         asked = propagation.complete_clip(
-            frames, holes, picture_by_picture(work, str(source)), lambda n, _: bar(n), place
+            frames, holes, picture_by_picture(work, str(source)), lambda n, _: bar(n), folder
         )
         write(output, frames, rate)
     logging.info(

@@ -286,8 +286,8 @@ class _Work:
             asked += 1
             for way in (1, -1):
                 self._carry_on(t, way, left)
-            self._done = 3 * self.count + int((left == 0).sum())
-            self._progress(self._done, 4 * self.count)
+            if left.any():
+                self._progress(3 * self.count + int((left == 0).sum()), 4 * self.count)
         self._progress(4 * self.count, 4 * self.count)
         return asked
 

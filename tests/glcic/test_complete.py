@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from common.pictures.images import read_image, write_image
 from tests import commands
+from tests.common.completion.test_clips import played, record
+from tests.common.completion.test_propagation import logo, pan
 
 SHIPPED = commands.ROOT / "glcic" / "shipped" / "faces"
 
@@ -109,3 +111,19 @@ def test_the_shipped_model_beats_a_flat_fill_on_the_portrait(tmp_path):
     flat = truth[~hidden].mean(axis=0)
     error = np.square(result - truth)[hidden].mean()
     assert error < np.square(flat - truth)[hidden].mean()
+
+
+def test_a_clip_comes_back_as_one(model, tmp_path):
+    frames = pan()
+    record(tmp_path / "clip.mkv", frames)
+    write_image(tmp_path / "hole.png", logo()[0, ..., None].astype(np.float32))
+    told = ("--input=clip.mkv", "--mask=hole.png", f"--model={model}", "--blend=none")
+    done = complete(tmp_path, *told)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "completed/clip.mkv\n"
+    result, _ = played(tmp_path / "completed" / "clip.mkv")
+    np.testing.assert_array_equal(result[~logo()], frames[~logo()])
+    assert np.abs(result[logo()].astype(int) - frames[logo()]).mean() < 3
+    assert list((tmp_path / "completed").iterdir()) == [tmp_path / "completed" / "clip.mkv"]
+    again = complete(tmp_path, *told, "--output=.")
+    assert again.returncode == 1 and "clip.mkv: would be overwritten" in again.stderr
