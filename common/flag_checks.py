@@ -25,7 +25,7 @@ def check_values(values=FLAGS):
     """Refuses numbers that are not finite or absurd, and lists with nothing in them.
 
     Args:
-      values: parsed flags, ``absl.flags.FlagValues``; those without a bound of their own have that
+      values: absl's ``FlagValues``, parsed; those without a bound of their own have that
         of their kind: ``SIZE``, ``LENGTH`` or ``COUNT``, of either sign.
 
     Raises:
