@@ -4,6 +4,7 @@
     class Settings:
         batch_size: int = 96                                    # a shared flag, with this default
         alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0)    # a flag of its own
+        joint_steps: int = steps(400_000, "Phase 3.")    # one that may change while a run goes on
 
 Name, type, default, bounds and help stand once; the same class reads a run's ``flags.txt``.
 """
@@ -20,7 +21,7 @@ def setting(default, text, choices=None, least=None, most=None):
         several words, tuple.
       text: the flag's help.
       choices: the values it may have.
-      least, most: bounds of a number, both included.
+      least, most: bounds of a number, both included; None: those of ``common.flag_checks``.
     """
     described = {"help": text, "choices": choices, "least": least, "most": most}
     return dataclasses.field(default=default, metadata=described)

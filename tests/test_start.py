@@ -10,6 +10,7 @@ import tempfile
 import cv2
 import numpy as np
 
+from common import locks
 from tests import commands
 
 SLOW = ("tensorflow", "keras", "tensorflow_datasets", "matplotlib", "sklearn")
@@ -82,6 +83,8 @@ CALLS = (
     ("glcic.train", ("--flagfile={}/photos/0.png",), "0.png: no text"),
     ("glcic.train", ("--flagfile={}/circle.flags",), "circle.flags: names itself"),
     ("glcic.train", (*TRAIN, "--run_dir={}/binary_run"), "binary_run/flags.txt: no text"),
+    ("glcic.train", (*TRAIN, "--run_dir={}/held"), "is at work there"),
+    ("common.compare", (*COMPARE, "--output={}/held"), "is at work there"),
     ("glcic.export", ("--run_dir={}/binary_run",), "binary_run/flags.txt: no text"),
     ("glcic.benchmark", ("--batches=1,,2",), "--batches=1,,2: an entry is empty"),
     ("glcic.benchmark", ("--batches=100000000000",), "--batches=100000000000: need"),
@@ -163,6 +166,7 @@ def test_an_answer_needs_no_tensorflow(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "photos" / "0.png"), noise)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "held").mkdir()
     (tmp_path / "circle.flags").write_text(f"--flagfile={tmp_path}/circle.flags\n")
     (tmp_path / "binary_run").mkdir()
     (tmp_path / "binary_run" / "flags.txt").write_bytes(b"\x89PNG\r\n\xff\0")
@@ -174,14 +178,15 @@ def test_an_answer_needs_no_tensorflow(tmp_path):
         for module, arguments, _ in CALLS
     ]
     script = "import sys; from tests import test_start; test_start.answer_all(eval(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, repr(calls)],
-        cwd=commands.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    with locks.hold(tmp_path / "held", "--run_dir"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, repr(calls)],
+            cwd=commands.ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     answers = ast.literal_eval(done.stdout)
     for (module, arguments, expected), (code, text) in zip(CALLS, answers, strict=False):

@@ -30,15 +30,6 @@ class Restored:
     checkpoint: str
 
 
-def _parsed(method, run):
-    """The settings that a run's ``flags.txt`` holds."""
-    texts = run.read_flags()
-    try:
-        return settings.parse(method.training, texts)
-    except (ValueError, InputError) as error:
-        raise InputError(f"{run.flags}: no flags of {method.name} ({reason(error)})") from error
-
-
 def restore(method, run, step=0):
     """Builds a run's networks and reads their weights.
 
@@ -53,8 +44,9 @@ def restore(method, run, step=0):
     Raises:
       InputError: no such run or checkpoint, or one that does not fit.
     """
-    own, checkpoint = _parsed(method, run), run.checkpoint(step)
+    texts, checkpoint = run.read_flags(), run.checkpoint(step)
     try:
+        own = settings.parse(method.training, texts)
         networks = method.load().networks(own)
         reader = tf.train.Checkpoint(**networks).restore(checkpoint)
         reader.assert_existing_objects_matched().expect_partial()
@@ -175,7 +167,11 @@ def _check_lengths(method, own, job):
     if not latest or not job.run.flags.exists():
         return
     done = int(latest.rpartition("-")[2])
-    before, plan = _parsed(method, job.run), method.load().plan
+    plan, texts = method.load().plan, job.run.read_flags()
+    try:
+        before = settings.parse(method.training, texts)
+    except ValueError as error:
+        raise InputError(f"{job.run.flags}: no flags of {method.name} ({error})") from error
     names = [name for name in job.lengths if getattr(own, name) != getattr(before, name)]
     if not names:
         return

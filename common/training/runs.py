@@ -277,8 +277,11 @@ class RunDirectory:
             state = None
         if not state or pathlib.Path(state.model_checkpoint_path).name != pathlib.Path(latest).name:
             paths = self._saved()
-            tf.compat.v1.train.update_checkpoint_state(
-                str(self.checkpoints), latest, paths[paths.index(latest) :][::-1]
+            names = [pathlib.Path(path).name for path in paths[paths.index(latest) :]]
+            lines = [f'model_checkpoint_path: "{names[0]}"\n']
+            lines += [f'all_model_checkpoint_paths: "{name}"\n' for name in reversed(names)]
+            image_files.write_bytes_atomically(
+                self.checkpoints / "checkpoint", "".join(lines).encode()
             )
         return latest
 

@@ -278,12 +278,15 @@ def test_a_run_counts_what_flags_stand_for_where_that_is_known(tmp_path):
         run.check_flags("--dataset=b\n--precision=auto\n", resolved={"dataset": "2 files 12"})
     now = {"dataset": "2 files 12", "precision": "float32"}
     run.settle_flags("--dataset=a\n--precision=auto\n", resolved=now)
-    run.settle_flags("--dataset=b\n--precision=float32\n", resolved={**now, "mask": "1 files 0"})
+    text = "--dataset=b\n--precision=float32\n--mask=holes\n"
+    run.settle_flags(text, ("mask",), resolved={**now, "mask": "1 files 0"})
     assert run.read_flags()["dataset"] == "b"
     for changed in ({"dataset": "3 files 45"}, {"precision": "mixed_bfloat16"}, {"mask": "x"}):
         ((name, text),) = changed.items()
         with pytest.raises(InputError, match=f"--{name} is {text} here, and was"):
             run.check_flags(run.flags.read_text(), resolved={**now, **changed})
+    with pytest.raises(InputError, match="--mask=holes, not None"):  # it is not even given now
+        run.check_flags(run.flags.read_text().replace("--mask=holes\n", ""), resolved=now)
     run.resolved.write_bytes(b"\xff{")
     with pytest.raises(InputError, match="resolved.json: damaged; delete it"):
         run.check_flags(run.flags.read_text(), resolved=now)
