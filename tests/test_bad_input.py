@@ -64,6 +64,8 @@ DIVERSITY = (
     "--output={}/answers",
 )  # fmt: skip
 
+EXPORT = ("glcic.export", "--run_dir={}/other_run")
+
 # name: (command, further or overriding flags, what the one line must say)
 CASES = {
     "train: no data set": (("glcic.train", "--run_dir={}/run"), (), "--dataset is missing"),
@@ -171,6 +173,15 @@ CASES = {
     "compare: too few images": (COMPARE, ("--limit=9",), "--limit"),
     "compare: corrupt picture": (COMPARE, ("--dataset={}/broken",), "a.png"),
     "benchmark: no number": (("glcic.benchmark",), ("--batches=many",), "--batches"),
+    "export: onto its own run": (
+        EXPORT, ("--output={}/other_run",), "/other_run: holds flags.txt, which no export wrote",
+    ),
+    "export: around its run": (EXPORT, ("--output={}",), "which no export wrote"),
+    "export: onto pictures": (EXPORT, ("--output={}/photos",), "/photos: holds 0.png"),
+    "export: onto another's model": (EXPORT, ("--output={}/foreign",), "not an earlier export"),
+    "search export: where it runs": (
+        ("wgan_inpaint.export", "--run_dir={}/other_run"), ("--output=.",), "--output=.: your home",
+    ),
 }  # fmt: skip
 
 

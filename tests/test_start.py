@@ -44,6 +44,7 @@ CALLS = (
     ("glcic.export", (), "--run_dir is missing"),
     ("glcic.export", ("--run_dir={}/norun",), "norun"),
     ("glcic.export", ("--run_dir={}/other_run", "--output={}/text.txt"), "text.txt"),
+    ("glcic.export", ("--run_dir={}/other_run", "--output={}/photos"), "no export wrote"),
     ("glcic.benchmark", ("--batches=many",), "--batches"),
     ("wgan_inpaint.train", (*TRAIN, "--image_size=48"), "--image_size"),
     ("wgan_inpaint.train", (*TRAIN, "--dataset={}/nowhere"), "nowhere"),

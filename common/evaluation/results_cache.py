@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -24,6 +25,7 @@ from common.errors import InputError
 from common.pictures import images as image_files
 
 KEY_LENGTH = 16
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 # Of ``common``, what presents results, serves or trains, and hence changes no score.
 UNMEASURED = (
     "compare.py",
@@ -178,6 +180,19 @@ def _parse(line):
     return row if isinstance(row, dict) else {}
 
 
+def _text(path):
+    """What a file says; nothing if there is none."""
+    return path.read_text(encoding="ascii", errors="replace") if path.is_file() else ""
+
+
+def _remove_pictures(folder):
+    """Removes a folder that a comparison filled, and refuses one with anything but pictures."""
+    for path in sorted(folder.iterdir()):
+        if path.name != ".key" and (path.suffix != ".png" or not path.is_file()):
+            raise InputError(f"{path}: no comparison wrote it; give another --output, or move it")
+    shutil.rmtree(folder)
+
+
 class ImageFolder:
     """A folder of pictures that is emptied when they would be of another comparison.
 
@@ -199,11 +214,12 @@ class ImageFolder:
         mark = self.folder / ".key"
         # Where there are folders of kinds and blends now, there may have been pictures.
         for outer in self.folder.parents[:2]:
-            if (outer / ".key").is_file():
-                shutil.rmtree(outer)
-        if mark.is_file() and mark.read_text(encoding="ascii", errors="replace") != key:
-            shutil.rmtree(self.folder)
-        elif not mark.is_file() and self.folder.is_dir() and any(self.folder.iterdir()):
+            if _KEY.fullmatch(_text(outer / ".key")):
+                _remove_pictures(outer)
+        found = _text(mark)
+        if found and found != key:
+            _remove_pictures(self.folder)
+        elif not found and self.folder.is_dir() and any(self.folder.iterdir()):
             raise InputError(f"{self.folder}: holds other files; give another --output, or move it")
         image_files.write_bytes_atomically(mark, key.encode("ascii"))
 

@@ -9,7 +9,8 @@ Every trained method is exported with the same signatures:
 
 The second takes PNG, JPEG, GIF or BMP files as bytes, the masks' white being missing, and
 returns PNG files, as TensorFlow Serving's REST API with base64 wants it: it encodes what has a name
-in ``_bytes``. Both return known pixels as they were. ``complete_bfloat16`` is the first, computed
+in ``_bytes``. JPEG files are turned upright as their EXIF data ask for, and the answers are so.
+Both return known pixels as they were. ``complete_bfloat16`` is the first, computed
 in bfloat16. A method that draws its completions also has
 
     complete_samples(images, masks, seeds int32 [K]) -> {"completed": float32 [B, K, H, W, 3]}
@@ -35,6 +36,7 @@ import tensorflow as tf
 
 from common.completion import model_folders
 from common.errors import InputError
+from common.serving import exif
 
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
 MASKS = tf.TensorSpec([None, None, None, 1], tf.float32, name="masks")
@@ -160,11 +162,12 @@ def _samples_signature(complete, least):
 
 
 def _decoded(data, channels, name):
-    """A file's pixels, uint8 [H, W, channels]."""
+    """A file's pixels, uint8 [H, W, channels], as they are to be looked at."""
     begins = tf.reduce_any(tf.equal(tf.strings.substr(data, 0, 2), _BEGINNINGS))
     message = f"{name} must be PNG, JPEG, GIF or BMP files"
     (data,) = _passed(begins, message, [data])
-    return tf.io.decode_image(data, channels=channels, expand_animations=False, name=name)
+    pixels = tf.io.decode_image(data, channels=channels, expand_animations=False, name=name)
+    return exif.upright(pixels, exif.orientation(data))
 
 
 def _encoded_signature(signature):

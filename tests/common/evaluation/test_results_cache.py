@@ -76,6 +76,22 @@ def test_a_folder_of_pictures_is_emptied_for_others_and_never_of_strange_files(t
     assert (tmp_path / "photos" / "mine.png").is_file()
 
 
+def test_a_folder_of_pictures_is_emptied_of_pictures_alone(tmp_path):
+    key, other = ("a" * results_cache.KEY_LENGTH, "b" * results_cache.KEY_LENGTH)
+    results_cache.ImageFolder(tmp_path / "m", key, ["0.png"]).path(0).write_bytes(b"picture")
+    (tmp_path / ".key").write_text("of the user's house")  # in the folder around it
+    notes = tmp_path / "m" / "notes.txt"
+    notes.write_text("mine")
+    for place in (tmp_path / "m", tmp_path / "m" / "kind"):
+        with pytest.raises(InputError, match="notes.txt: no comparison wrote it"):
+            results_cache.ImageFolder(place, other, ["0.png"])
+    assert (tmp_path / "m" / "0.png").is_file() and notes.is_file()
+    notes.unlink()
+    results_cache.ImageFolder(tmp_path / "m" / "kind", other, ["0.png"])
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["kind"]
+    assert (tmp_path / ".key").is_file()
+
+
 def test_file_names_are_unique():
     names = results_cache.file_names(["0.png", "0.jpg", "a/b.png", "a__b.png"])
     assert len(set(names)) == 4 and all(name.endswith(".png") for name in names)
