@@ -38,7 +38,7 @@ import numpy as np
 from common.completion import blending, files
 from common.errors import InputError
 from common.pictures import checks
-from common.pictures.images import resize
+from common.pictures.images import resize, resize_known
 
 DEFAULT_HOLE_SIZE = 64
 MAX_SIDE = 512
@@ -193,8 +193,11 @@ class Completer:
         if scale < 1:
             size = tuple(max(1, round(scale * side)) for side in (height, width))
             # One missing pixel hides the average that it entered.
+            whole = np.concatenate([visible, hole], axis=-1)
             hole = (resize(hole, *size) > 0).astype(np.float32)
             visible = np.where(hole == 1, np.float32(0), resize(visible, *size))
+            if hole.all():  # but for a rim, say, that is thinner than a pixel now
+                visible, hole = np.split(resize_known(whole, *size), [3], axis=-1)
         result = self._run(visible[None], hole[None])[0]
         if scale < 1:
             result = resize(np.where(hole == 1, result, visible), height, width)

@@ -42,7 +42,8 @@ IMAGE_SUFFIXES = (
 SIXTEEN_BIT_SUFFIXES = (".png", ".tif", ".tiff", ".jp2", ".ppm", ".pnm")
 """Suffixes, in lower case, of the files that can be written with 16 bits per channel."""
 
-MAX_PIXELS = 100_000_000  # a file of 1 MB can hold 30 times as many: decoded, 19 GB
+# A file of 3 MB can hold nine times as many, which decoded take 19 GB.
+MAX_PIXELS = 100_000_000
 
 # Of what is drawn by `common.figures`.
 FIGURE_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")

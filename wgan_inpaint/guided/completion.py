@@ -13,6 +13,20 @@ from wgan_inpaint.guided import networks, prediction
 SET = ("smoothness", "detail")  # variables of the module
 
 
+class _Kept(tf.Module):
+    """The weights of a Keras layer as plain variables: a server's session does not find Keras's."""
+
+    def __init__(self, layer):
+        super().__init__(name=layer.name)
+        for weight in layer.weights:
+            variable = tf.Variable(weight.value, trainable=False, name=weight.name)
+            setattr(self, weight.name, variable)
+
+
+class _Codebook(_Kept):
+    nearest, vectors = networks.Codebook.nearest, networks.Codebook.vectors
+
+
 class Completion(tf.Module):
     """CNNLG as a function of images and masks of any size, on the crops around the holes.
 
@@ -41,10 +55,7 @@ class Completion(tf.Module):
             )
             for name in ("encoder", "guides", "gradients", "completer")
         }
-        self.codebook = networks.Codebook(own.codes, own.code_length)
-        self.tables = networks.Tables(own.codes)
-        for name in ("codebook", "tables"):
-            getattr(self, name).set_weights(trained[name].get_weights())
+        self.codebook, self.tables = _Codebook(trained["codebook"]), _Kept(trained["tables"])
         self._size, self._shape = own.size, (own.stride, own.mixtures)
 
     def _parts(self):

@@ -116,6 +116,15 @@ def test_every_pixel_of_the_hole_comes_from_the_network(mask):
     assert (completer(image, mask)[inside] == 1).mean() > 0.7
 
 
+def test_a_rim_that_is_all_that_is_known_is_still_seen_when_shrunk():
+    image = np.full((300, 300, 3), 0.25, np.float32)
+    mask = rectangle(300, 300, 3, 3, 294, 294)
+    spy = Spy(lambda images, masks: images.sum() / (1 - masks).sum() / 3 + 0 * images, hole_size=32)
+    completed = Completer(spy.model)(image, mask)
+    assert all(masks.min() == 0 for _, masks in spy.calls)
+    np.testing.assert_allclose(completed, 0.25, atol=1e-4)
+
+
 def test_the_network_sees_a_picture_like_its_training_images_as_it_is_in_one_call():
     image = noise(128, 128)
     for top, left in ((32, 32), (0, 0), (64, 64), (64, 13), (1, 0), (0, 40)):
