@@ -91,9 +91,11 @@ class Completer:
           float32 [H, W, 3], a new array.
 
         Raises:
-          InputError: as ``checks.damaged``.
+          InputError: as ``checks.damaged``, or nothing is known.
         """
         image, missing = checks.damaged(image, mask, rank=3)
+        if missing.all():
+            raise InputError("its mask has no known (black) pixel; there must be some to go by")
         completed = image.copy()
         # Each pixel leaves ``missing`` when it is written.
         for part, thickness in _parts(missing, self.hole_size):
@@ -111,10 +113,11 @@ class Completer:
           float32 [B, H, W, 3], a new array.
 
         Raises:
-          InputError: as ``checks.damaged``.
+          InputError: as ``checks.damaged``, or nothing is known of a picture.
         """
         images, missing = checks.damaged(images, masks, rank=4)
-        if not missing.any() or not all(self._fits_as_is(hole) for hole in missing):
+        whole = missing.reshape(len(missing), -1).all(1).any()
+        if not missing.any() or whole or not all(self._fits_as_is(hole) for hole in missing):
             results = [self(*pair) for pair in zip(images, masks, strict=True)]
             return np.stack(results) if results else images.copy()
         holes = missing[..., None]

@@ -210,7 +210,7 @@ def save(module, path, settings):
     path = pathlib.Path(path)
     model_folders.require_replaceable(path)
     fresh = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    least = settings["image_size"] if settings.get("whole") else 1
+    least = settings.get("image_size", 1) if settings.get("whole") else 1
     # Functions must hang on the module for the SavedModel to hold their variables.
     module.signature = _signature(module.complete, least)
     module.encoded_signature = _encoded_signature(module.signature)

@@ -73,8 +73,8 @@ CASES = {
     "corner": rectangle(90, 131, 0, 0, 85, 70),
     "left half": rectangle(128, 128, 0, 0, 128, 64),
     "bottom, thick": rectangle(201, 97, 90, 0, 111, 97),
-    "everything": np.ones((67, 130, 1), np.float32),
-    "one pixel": np.ones((1, 1, 1), np.float32),
+    "all but a few columns": rectangle(67, 130, 0, 0, 67, 95),
+    "one pixel": rectangle(1, 2, 0, 1, 1, 1),
     "one row": rectangle(1, 700, 0, 40, 1, 500),
     "one column": rectangle(699, 1, 650, 0, 49, 1),
     "tiny": rectangle(3, 5, 1, 1, 1, 2),
@@ -114,6 +114,15 @@ def test_every_pixel_of_the_hole_comes_from_the_network(mask):
     # Where a thick hole was shrunk, its rim is mixed from the network's and the known pixels.
     assert completer(image, mask)[inside].min() > 0.25
     assert (completer(image, mask)[inside] == 1).mean() > 0.7
+
+
+def test_where_nothing_is_known_nothing_is_completed():
+    completer, image = Completer(Spy().model), noise(20, 30)
+    mask = np.ones((20, 30, 1), np.float32)
+    with pytest.raises(InputError, match="no known"):
+        completer(image, mask)
+    with pytest.raises(InputError, match="no known"):
+        completer.batch(np.stack([image] * 2), np.stack([0 * mask, mask]))
 
 
 def test_a_rim_that_is_all_that_is_known_is_still_seen_when_shrunk():

@@ -325,6 +325,17 @@ def test_no_hidden_pixel_enters_and_known_ones_stay(saved):
     assert np.abs(drawn[:, 0] - drawn[:, 1]).max() > 1e-3
 
 
+def test_a_session_as_a_server_has_it_finds_all_variables(saved):
+    images, holes = scene(1, SIDE, SIDE)
+    expected = call(saved, "complete", images=images, masks=holes)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        model = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(saved))
+        signature = model.signature_def["complete"]
+        fed = {signature.inputs["images"].name: images, signature.inputs["masks"].name: holes}
+        found = session.run(signature.outputs["completed"].name, fed)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_alone_and_in_a_batch_eager_compiled_and_exported_are_the_same(saved):
     images, holes = scene(3, SIDE, SIDE)
     holes[1] = 0  # nothing missing
