@@ -48,6 +48,8 @@ class Weights:
         which is some twenty times as large, so that alpha and beta count for so much less.
       known: of known pixels in L_M, where a missing one's is 1: the papers' is 0.
       distance: of L_M, one of ``losses.DISTANCES``: the papers' is "squared".
+      scales: sizes at which L_M and L_p are measured, each half of the one before; their mean
+        counts.
       perceptual_on: L_p is that of the completed picture, the known pixels put back ("pasted"), or
         that of the network's output, which then has to match the known pixels, too ("output").
     """
@@ -59,6 +61,7 @@ class Weights:
     perceptual_on: str = "pasted"
     known: float = 0.0
     distance: str = "squared"
+    scales: int = 1
 
 
 class PhasesTrainer(Trainer):
@@ -168,15 +171,25 @@ class PhasesTrainer(Trainer):
     def _reconstruction(self, completed, images, holes):
         """L_M + beta L_p, and the parts by name."""
         weights = self.weights_of_loss
-        total = RECONSTRUCTIONS[weights.reconstruction](
-            completed, images, holes, weights.known, weights.distance
+        total = losses.pyramid(
+            RECONSTRUCTIONS[weights.reconstruction],
+            completed,
+            images,
+            holes,
+            weights.scales,
+            known_weight=weights.known,
+            distance=weights.distance,
         )
         parts = {NAMES[weights.distance]: total}
         if weights.beta:
             judged = completed
             if weights.perceptual_on == "pasted":
                 judged = holes * completed + (1 - holes) * images
-            parts["perceptual"] = losses.perceptual_l1(self.features(judged), self.features(images))
+            pairs = [(judged, images)]
+            for _ in range(1, weights.scales):
+                pairs.append([tf.nn.avg_pool2d(x, 2, 2, "VALID") for x in pairs[-1]])
+            each = [losses.perceptual_l1(*map(self.features, pair)) for pair in pairs]
+            parts["perceptual"] = tf.add_n(each) / weights.scales
             total += weights.beta * parts["perceptual"]
         return total, parts
 
@@ -328,6 +341,7 @@ def build(settings, holes, policy):
             settings.perceptual_on,
             settings.known_weight,
             settings.distance,
+            settings.scales,
         ),
         features,
         settings.seed,

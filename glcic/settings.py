@@ -45,6 +45,13 @@ class Glcic:
     known_weight: float = setting(
         0.0, "Of known pixels in the reconstruction; 1 in the hole.", least=0.0
     )
+    scales: int = setting(
+        1,
+        "Sizes, each half of the one before, that the reconstruction and perceptual losses are "
+        "means over.",
+        least=1,
+        most=4,
+    )
     perceptual_on: str = setting(
         "pasted",
         "Perceptual loss of the output pasted into the picture, or of the output itself.",

@@ -60,6 +60,35 @@ def _weights(masks, known):
     return masks + known * (1 - masks) if known else masks
 
 
+def pyramid(reading, completed, images, masks, scales, **options):
+    """Mean of a reconstruction loss over a pyramid: at the full size, a half, a quarter, ...
+
+    A pixel of a smaller size has the mean difference of the missing ones of the four that it stands
+    for, and is missing if one of them is: a mean over all four would make small holes count for
+    less there. "GAN在图像修复中的创新应用实践" names losses at several scales, no more.
+
+    Args:
+      reading: ``masked_mse`` or ``missing_mse``.
+      completed, images: [B, H, W, 3] in [0, 1]; H and W halve ``scales - 1`` times.
+      masks: [B, H, W, 1], 1 = missing.
+      scales: how many sizes; 1 is the loss itself.
+      **options: of the reading.
+    """
+    difference, total = completed - images, 0.0
+    for scale in range(scales):
+        if scale:
+            difference, masks = _halved(difference, masks)
+        total += reading(difference, tf.zeros_like(difference), masks, **options)
+    return total / scales
+
+
+def _halved(difference, masks):
+    share = tf.nn.avg_pool2d(masks, 2, 2, "VALID")
+    missing = tf.math.divide_no_nan(tf.nn.avg_pool2d(masks * difference, 2, 2, "VALID"), share)
+    known = tf.nn.avg_pool2d(difference, 2, 2, "VALID")
+    return tf.where(share > 0, missing, known), tf.cast(share > 0, masks.dtype)
+
+
 def perceptual_l1(features, targets):
     """``sum_j ||phi_j(x) - phi_j(y)||_1 / (C_j H_j W_j)``, mean over the batch ([2] eq. 3).
 

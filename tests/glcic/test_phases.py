@@ -305,6 +305,23 @@ def test_beta_weighs_the_perceptual_distance_of_the_pasted_picture():
         make_trainer(beta=0.25)
 
 
+def test_losses_at_several_sizes_are_descended():
+    plain, trainer = make_trainer(), make_trainer(beta=0.25, features=features, scales=2)
+    images, holes, _ = trainer.scene(IMAGES)
+    completed = plain.completion({"images": images, "masks": holes}, training=True)
+    mse = losses.pyramid(losses.masked_mse, completed, images, holes, 2)
+    difference = (tf.abs(completed - images) * holes).numpy()
+    judged = (holes * completed + (1 - holes) * images).numpy()
+    half = [x.reshape(4, 8, 2, 8, 2, 3).mean((2, 4)) for x in (judged, images.numpy())]
+    smaller = np.abs(half[0] - half[1])
+    perceptual = [x[:, ::2, ::2].mean() + 3 * x.mean() for x in (difference, smaller)]
+    values = step(trainer, "completion")
+    assert values["mse"] == pytest.approx(float(mse), rel=1e-4)
+    assert values["perceptual"] == pytest.approx(sum(perceptual) / 2, rel=1e-4)
+    step(plain, "completion")
+    assert not any(same(trained(plain.completion), trained(trainer.completion)))
+
+
 def test_of_several_holes_both_networks_see_the_same_one(monkeypatch):
     seeds, seen = [], []
     choose, cut = patches.corners, patches.cut

@@ -68,6 +68,35 @@ def test_known_pixels_may_have_a_weight_and_the_error_may_be_absolute():
         assert float(loss(completed, images, masks, **options)) == pytest.approx(expected)
 
 
+def test_at_smaller_sizes_the_mean_difference_of_what_is_missing_counts():
+    images = tf.zeros([1, 2, 4, 3])
+    rows = [[0.2, -0.4, 0.1, 0.1], [0.7, 0.7, 0.3, 0.3]]
+    completed = tf.repeat(tf.constant(rows)[None, ..., None], 3, axis=-1)
+    masks = tf.constant([[[1.0, 1, 0, 0], [0, 0, 0, 0]]])[..., None]
+    # Half size: of the left four, -0.1 where missing; of the right, all known, 0.2.
+    for options, full, half in (
+        ({}, (0.04 + 0.16) / 8, 0.01 / 2),
+        ({"known_weight": 0.5}, (0.2 + 0.5 * (2 * 0.01 + 2 * 0.49 + 2 * 0.09)) / 8,
+         (0.01 + 0.5 * 0.04) / 2),
+        ({"distance": "absolute"}, 0.6 / 8, 0.1 / 2),
+    ):  # fmt: skip
+        found = losses.pyramid(losses.masked_mse, completed, images, masks, 2, **options)
+        assert float(found) == pytest.approx((full + half) / 2)
+    missing = losses.pyramid(losses.missing_mse, completed, images, masks, 2)
+    assert float(missing) == pytest.approx((4 * 0.1 + 4 * 0.01) / 2)
+
+
+@pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse])
+def test_of_one_size_the_pyramid_is_the_loss_itself(loss):
+    scene = reconstruction_scene(0.3)
+    assert float(losses.pyramid(loss, *scene, 1)) == float(loss(*scene))
+    completed = scene[0]
+    with tf.GradientTape() as tape:
+        tape.watch(completed)
+        value = losses.pyramid(loss, completed, scene[1], tf.zeros_like(scene[2]), 3)
+    assert float(value) == 0 and np.isfinite(tape.gradient(value, completed)).all()
+
+
 @pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse])
 def test_a_picture_without_a_hole_costs_nothing_and_has_no_gradient(loss):
     completed, images, masks = reconstruction_scene(0.3)
