@@ -8,6 +8,7 @@ from absl import flags
 
 from common import methods as common_methods
 from common import settings
+from common.completion import model_folders
 from common.errors import InputError
 from common.training import runs
 from flags import data as data_flags
@@ -114,6 +115,7 @@ def job(own, methods):
         data_flags.check()
         found = dataclasses.replace(found, resolved=_resolved_files())
         found.check()
+        model_folders.require_replaceable(found.run.saved_model)  # written at the end
     return found
 
 

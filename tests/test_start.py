@@ -32,6 +32,7 @@ CALLS = (
     ("glcic.train", (*TRAIN, "--dataset=nowhere"), "--dataset=nowhere"),
     ("glcic.train", (*TRAIN, "--run_dir={}/text.txt"), "text.txt"),
     ("glcic.train", (*TRAIN, "--run_dir={}/other_run"), "--alpha=1.0"),
+    ("glcic.train", (*TRAIN, "--run_dir={}/taken"), "taken/saved_model: holds notes.txt"),
     ("glcic.train", (*TRAIN, "--resize_min=64"), "--resize_min"),
     ("glcic.train", (*TRAIN, "--mask_kind=files", "--mask={}/nomask"), "nomask"),
     ("glcic.train", (*TRAIN, "--method=autoencoder", "--mask_kind=pixels"), "--mask_kind"),
@@ -171,6 +172,8 @@ def test_an_answer_needs_no_tensorflow(tmp_path):
     (tmp_path / "circle.flags").write_text(f"--flagfile={tmp_path}/circle.flags\n")
     (tmp_path / "binary_run").mkdir()
     (tmp_path / "binary_run" / "flags.txt").write_bytes(b"\x89PNG\r\n\xff\0")
+    (tmp_path / "taken" / "saved_model").mkdir(parents=True)
+    (tmp_path / "taken" / "saved_model" / "notes.txt").touch()
     (tmp_path / "text.txt").write_text("neither picture nor folder")
     (tmp_path / "other_run").mkdir()
     (tmp_path / "other_run" / "flags.txt").write_text("--alpha=1.0\n")
