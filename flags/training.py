@@ -122,20 +122,16 @@ def job(own, methods):
 def _beginning(methods):
     if not FLAGS.init_from:
         return None
-    if _has_checkpoint(runs.RunDirectory(FLAGS.run_dir)):
+    if runs.RunDirectory(FLAGS.run_dir).has_checkpoint():
         return None  # it goes on with its own weights; the others may be gone
     try:
         run = runs.RunDirectory(pathlib.Path(FLAGS.init_from).expanduser())
-        if run.flags.is_file() and _has_checkpoint(run):  # has more than its exported model
+        if run.flags.is_file() and run.has_checkpoint():  # has more than its exported model
             return methods[common_methods.method_of_run(run, methods)], run
         found = common_methods.described(FLAGS.init_from, methods)
     except InputError as error:
         raise InputError(f"--init_from: {error}") from error
     return methods[found.method], found.found
-
-
-def _has_checkpoint(run):
-    return any(run.checkpoints.glob("ckpt-*"))
 
 
 def _resolved_files():

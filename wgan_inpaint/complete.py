@@ -5,6 +5,7 @@
     python -m wgan_inpaint.complete --input=FOLDER --mask=FOLDER --output=FOLDER
     python -m wgan_inpaint.complete --input=PHOTO --samples=8 --snapshot_every=50 --animation=gif
     python -m wgan_inpaint.complete --input=PHOTO --mask_kind=lowres
+    python -m wgan_inpaint.complete --input=clip.mp4 --mask=HOLE
     python -m wgan_inpaint.complete --method=conditional --input=PHOTO --mask=HOLE --samples=8
     python -m wgan_inpaint.complete --method=cnnlg --input=PHOTO --mask=HOLE --smoothness=0.3
 

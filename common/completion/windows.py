@@ -196,11 +196,13 @@ class Completer:
         if scale < 1:
             size = tuple(max(1, round(scale * side)) for side in (height, width))
             # One missing pixel hides the average that it entered.
-            whole = np.concatenate([visible, hole], axis=-1)
-            hole = (resize(hole, *size) > 0).astype(np.float32)
-            visible = np.where(hole == 1, np.float32(0), resize(visible, *size))
-            if hole.all():  # but for a rim, say, that is thinner than a pixel now
+            hidden = resize(hole, *size) > 0
+            if hidden.all():  # but for a rim, say, that is thinner than a pixel now
+                whole = np.concatenate([visible, hole], axis=-1)
                 visible, hole = np.split(resize_known(whole, *size), [3], axis=-1)
+            else:
+                visible = np.where(hidden, np.float32(0), resize(visible, *size))
+                hole = hidden.astype(np.float32)
         result = self._run(visible[None], hole[None])[0]
         if scale < 1:
             result = resize(np.where(hole == 1, result, visible), height, width)
