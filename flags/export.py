@@ -18,6 +18,9 @@ def define():
     )
     flags.DEFINE_string("output", None, "Folder to write; default: saved_model in the run's.")
     flags.DEFINE_enum("storage", "float32", ["float32", "float16"], "Type of the stored weights.")
+    flags.DEFINE_string(
+        "about", "", "What the network knows, in a line; commands log it when they take the model."
+    )
 
 
 def output(run):

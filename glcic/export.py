@@ -35,7 +35,7 @@ def main():
     runtime.import_tensorflow()
     from common.training import driver
 
-    driver.export(method, run, path, completing, FLAGS.step, FLAGS.storage)
+    driver.export(method, run, path, completing, FLAGS.step, FLAGS.storage, about=FLAGS.about)
 
 
 if __name__ == "__main__":

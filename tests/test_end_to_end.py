@@ -188,7 +188,8 @@ def test_flags_txt_is_a_flagfile(run):
 
 def test_export_complete_and_compare(run, faces_and_photographs, tmp_path):
     model = tmp_path / "model"
-    result = commands.run("glcic.export", f"--run_dir={run}", f"--output={model}")
+    about = "--about=small test pictures"
+    result = commands.run("glcic.export", f"--run_dir={run}", f"--output={model}", about)
     assert result.returncode == 0, result.stderr
 
     faces, photos, holes = faces_and_photographs.values()
@@ -204,6 +205,7 @@ def test_export_complete_and_compare(run, faces_and_photographs, tmp_path):
         "--figure",
     )
     assert result.returncode == 0, result.stderr
+    assert f"model: {model} (small test pictures)\n" in result.stderr
     for path in sorted(photos.glob("*.png")):
         photo = images.read_image(path)
         completed = images.read_image(tmp_path / "completed" / path.name)

@@ -39,7 +39,9 @@ def main():
     from common.training import driver
 
     jit_compile = runtime.choose_xla(FLAGS.xla)
-    driver.export(method, run, path, completing, FLAGS.step, FLAGS.storage, jit_compile)
+    driver.export(
+        method, run, path, completing, FLAGS.step, FLAGS.storage, jit_compile, FLAGS.about
+    )
 
 
 if __name__ == "__main__":

@@ -118,6 +118,8 @@ def read_settings(folder):
         value = settings.get(key, 1)
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{path}: {key} is {value!r}, not a positive number of pixels")
+    if not isinstance(settings.get("about", ""), str):
+        raise InputError(f"{path}: about is {settings['about']!r}, not a text")
     return settings
 
 

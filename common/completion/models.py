@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from common import runtime
 from common.completion.model_folders import find_model, read_settings
@@ -31,7 +32,8 @@ class Model:
         ``finite=False``: whose sample is not finite is for the caller to say.
       loaded: None, or what TensorFlow restored, with the variables of the method's module.
       settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
-        ``image_size`` in pixels, ``method``, ``whole``, ...; may be empty.
+        ``image_size`` in pixels, ``method``, ``whole``, ``about`` (what it knows, for people), ...;
+        may be empty.
       name: for messages.
       size: (H, W) if the network takes pictures of one size only, otherwise None.
     """
@@ -66,6 +68,8 @@ def load_model(source, precision="auto"):
     except Exception as error:  # TensorFlow's reader raises whatever the broken file leads to
         raise InputError(f"{folder}: the SavedModel cannot be read ({reason(error)})") from error
     signature = _choose_signature(folder, loaded.signatures, precision)
+    about = settings.get("about")
+    logging.info("model: %s%s", source, f" ({about})" if about else "")
     size = tuple(signature.structured_input_signature[1]["images"].shape[1:3])
     return Model(
         complete=_as_function(str(source), loaded, signature),

@@ -24,7 +24,8 @@ outside [0, 1] or not finite. What an image holds where it is missing is not loo
 have no completions: B may be 0.
 
 ``assets.extra/inpainting.json`` says what the model was made for: ``method``, ``image_size``
-(training images) and ``hole_size`` (thickest hole), in pixels.
+(training images) and ``hole_size`` (thickest hole), in pixels, and ``about``, for people: what it
+knows.
 """
 
 import json

@@ -57,7 +57,7 @@ def restore(method, run, step=0):
     return Restored(method, own, networks, checkpoint)
 
 
-def export(method, run, path, completing, step=0, storage="float32", jit_compile=False):
+def export(method, run, path, completing, step=0, storage="float32", jit_compile=False, about=""):
     """Writes the SavedModel of a run, and says where.
 
     Args:
@@ -68,6 +68,7 @@ def export(method, run, path, completing, step=0, storage="float32", jit_compile
       step: of the checkpoint; 0 is the latest.
       storage: type of the stored weights, "float32" or "float16".
       jit_compile: compile with XLA wherever the model is run, if the method's graph can ask for it.
+      about: what it knows, in a line that commands log when they take the model; may be empty.
 
     Raises:
       InputError: no such run or checkpoint, or one that does not fit.
@@ -76,7 +77,8 @@ def export(method, run, path, completing, step=0, storage="float32", jit_compile
     module, described = method.load().exported(
         restored, completing, tf.as_dtype(storage), jit_compile
     )
-    serving.save(module, path, {"method": method.name, **described})
+    described = {"method": method.name, **described, **({"about": about} if about else {})}
+    serving.save(module, path, described)
     print(f"SavedModel: {path}")
 
 
