@@ -33,6 +33,12 @@ def define(kind="center", more=()):
         "hole_max", default.hole_max, "rectangle, square, over_edge: most side.", **whole
     )
     flags.DEFINE_integer("holes", default.holes, "rectangle, square, over_edge: how many.", **whole)
+    flags.DEFINE_enum(
+        "hole_corners",
+        default.hole_corners,
+        mask_spec.CORNERS,
+        "rectangle, square: anywhere the hole fits, or where one of hole_max would.",
+    )
     share = {"lower_bound": 0.0, "upper_bound": 1.0}
     flags.DEFINE_float("missing", default.missing, "pixels: share missing.", **share)
     flags.DEFINE_float(
@@ -89,6 +95,7 @@ def _settings():
         "hole_min": FLAGS.hole_min,
         "hole_max": FLAGS.hole_max,
         "holes": FLAGS.holes,
+        "hole_corners": FLAGS.hole_corners,
         "missing": FLAGS.missing,
         "missing_pattern": FLAGS.missing_pattern,
         "grid_step": FLAGS.grid_step,

@@ -3,6 +3,7 @@
 [1] S. Iizuka, E. Simo-Serra, H. Ishikawa. Globally and Locally Consistent Image Completion.
     ACM TOG 36(4), 2017. Tables 1 and 2.
 [2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
+[3] 禅与计算机程序设计艺术. GAN在图像修复中的创新应用实践. Section 4.2.
 """
 
 import dataclasses
@@ -41,6 +42,17 @@ IIZUKA2017_COMPLETION = (
 # [2] Section 2.2: the same with three dilated convolutions. Their rates are not given; a
 # quarter of 128 px is 32 px wide, on which a rate of 16 would mostly see padding.
 WANG2020_COMPLETION = tuple(row for row in IIZUKA2017_COMPLETION if row.dilation != 16)
+# [3] The listing gives the first row, one transposed convolution from 64 to 64 channels and the
+# last row, and leaves the others out: they are [1]'s, but that the encoder ends with 64 channels
+# and the decoder keeps them.
+PRACTICE_COMPLETION = (
+    *IIZUKA2017_COMPLETION[:11],
+    Conv(3, 1, 1, 64),
+    Conv(4, 1, 1 / 2, 64),
+    Conv(3, 1, 1, 64),
+    Conv(4, 1, 1 / 2, 64),
+    Conv(5, 1, 1, 3),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +63,16 @@ class Architecture:
       completion: rows of the completion network.
       output: its last activation, "sigmoid" or "tanh".
       image_size: side of the training images and of the global discriminator's input.
-      patch_size: side of the local discriminator's input.
+      patch_size: side of the local discriminator's input; 0 if there is none.
       global_outputs: channels of the global discriminator's 5x5 stride-2 convolutions.
-      local_outputs: the same for the local one.
+      local_outputs: the same for the local one; empty if there is none. Then the global one ends in
+        a 4x4 convolution to one channel, and has no ``features``.
       features: length of the vector that each discriminator contributes.
+      leak: slope of the discriminators' LeakyReLU below zero; 0 is a ReLU.
+      first_norm: BatchNorm stands behind the discriminators' first convolutions, too.
+      bias: the last convolutions of the completion network and of a global discriminator that
+        stands alone have a bias.
+      hole_size: thickest hole that it is made for; None is ``patch_size``.
     """
 
     completion: tuple
@@ -64,6 +82,15 @@ class Architecture:
     global_outputs: tuple
     local_outputs: tuple
     features: int = 1024
+    leak: float = 0.0
+    first_norm: bool = True
+    bias: bool = True
+    hole_size: int | None = None
+
+    @property
+    def thickest_hole(self):
+        """Of the holes that it is made for, in pixels."""
+        return self.hole_size or self.patch_size
 
 
 ARCHITECTURES = {
@@ -94,5 +121,33 @@ ARCHITECTURES = {
         patch_size=64,
         global_outputs=(64, 128, 256, 512, 512),
         local_outputs=(64, 128, 256, 512),
+    ),
+    # [3] A single discriminator: 5x5 stride-2 convolutions from 64 to 512 channels, the first
+    # without BatchNorm, LeakyReLU 0.2, and a 4x4 one to a single number. For that the last rows are
+    # repeated until 4x4 are left: ours, as are the sizes, holes of up to 100 px in 256x256 ones.
+    "practice": Architecture(
+        completion=PRACTICE_COMPLETION,
+        output="tanh",
+        image_size=256,
+        patch_size=0,
+        global_outputs=(64, 128, 256, 512, 512, 512),
+        local_outputs=(),
+        leak=0.2,
+        first_norm=False,
+        bias=False,
+        hole_size=100,
+    ),
+    # All of it halved; ours.
+    "practice_128": Architecture(
+        completion=PRACTICE_COMPLETION,
+        output="tanh",
+        image_size=128,
+        patch_size=0,
+        global_outputs=(64, 128, 256, 512, 512),
+        local_outputs=(),
+        leak=0.2,
+        first_norm=False,
+        bias=False,
+        hole_size=50,
     ),
 }

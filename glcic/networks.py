@@ -3,6 +3,7 @@
 [1] S. Iizuka, E. Simo-Serra, H. Ishikawa. Globally and Locally Consistent Image Completion.
     ACM TOG 36(4), 2017. Tables 1 and 2.
 [2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
+[3] 禅与计算机程序设计艺术. GAN在图像修复中的创新应用实践. Section 4.2.
 
 Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1 = missing.
 A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
@@ -15,12 +16,13 @@ from common.training import layers
 from glcic.architectures import (  # noqa: F401  the tables, too, are found here
     ARCHITECTURES,
     IIZUKA2017_COMPLETION,
+    PRACTICE_COMPLETION,
     WANG2020_COMPLETION,
     Architecture,
     Conv,
 )
 
-# Both completion networks halve the size twice: sizes must be multiples of this, in pixels.
+# All completion networks halve the size twice: sizes must be multiples of this, in pixels.
 SIZE_MULTIPLE = 4
 
 
@@ -60,7 +62,7 @@ def _scaled(outputs, width):
 
 
 def completion_network(architecture, width=1.0, dtype="float32"):
-    """Builds the completion network C ([1] Table 1, [2] Section 2.2).
+    """Builds the completion network C ([1] Table 1, [2] Section 2.2, [3]).
 
     Args:
       architecture: an ``Architecture``.
@@ -90,13 +92,15 @@ def completion_network(architecture, width=1.0, dtype="float32"):
             )
         x = layers.BatchNorm(name=f"norm{n}", dtype=dtype)(layer(x))
         x = keras.layers.ReLU(name=f"relu{n}", dtype=dtype)(x)
-    x = layers.SymmetricConv2D(last.outputs, last.kernel, name="output", dtype=dtype)(x)
+    x = layers.SymmetricConv2D(
+        last.outputs, last.kernel, use_bias=architecture.bias, name="output", dtype=dtype
+    )(x)
     x = layers.UnitRange(architecture.output, name="unit_range")(x)
     return keras.Model(inputs, x, name="completion")
 
 
-def _branch(x, name, outputs, features, width, dtype):
-    """One discriminator up to its feature vector: 5x5 stride-2 convolutions, then dense."""
+def _convolutions(x, name, outputs, architecture, width, dtype):
+    """The 5x5 stride-2 convolutions of one discriminator."""
     for n, channels in enumerate(outputs, 1):
         x = layers.SymmetricConv2D(
             _scaled(channels, width),
@@ -106,16 +110,26 @@ def _branch(x, name, outputs, features, width, dtype):
             name=f"{name}_conv{n}",
             dtype=dtype,
         )(x)
-        x = layers.BatchNorm(name=f"{name}_norm{n}", dtype=dtype)(x)
-        x = keras.layers.ReLU(name=f"{name}_relu{n}", dtype=dtype)(x)
+        if n > 1 or architecture.first_norm:
+            x = layers.BatchNorm(name=f"{name}_norm{n}", dtype=dtype)(x)
+        x = keras.layers.ReLU(
+            negative_slope=architecture.leak, name=f"{name}_relu{n}", dtype=dtype
+        )(x)
+    return x
+
+
+def _branch(x, name, outputs, architecture, width, dtype):
+    """One discriminator up to its feature vector: convolutions, then dense."""
+    x = _convolutions(x, name, outputs, architecture, width, dtype)
     x = keras.layers.Flatten(name=f"{name}_flatten", dtype=dtype)(x)
-    return keras.layers.Dense(
-        _scaled(features, width), activation="relu", name=f"{name}_features", dtype=dtype
-    )(x)
+    features = _scaled(architecture.features, width)
+    return keras.layers.Dense(features, activation="relu", name=f"{name}_features", dtype=dtype)(x)
 
 
 def discriminator(architecture, width=1.0, dtype="float32"):
     """Builds the global and the local discriminator with their common last layer ([1] Table 2).
+
+    Of an architecture without a local one, the global one alone ([3]).
 
     Args:
       architecture: an ``Architecture``.
@@ -125,12 +139,15 @@ def discriminator(architecture, width=1.0, dtype="float32"):
     Returns:
       A ``keras.Model`` from {"images": [B, S, S, 3], "patches": [B, P, P, 3]} in [0, 1], with
       S and P the architecture's image and patch size, to logits [B, 1], float32: the two
-      1024-vectors, concatenated to 2048, to one number whose sigmoid is P(real).
+      1024-vectors, concatenated to 2048, to one number whose sigmoid is P(real). Without a local
+      discriminator from {"images"} alone.
     """
     images = keras.Input((architecture.image_size, architecture.image_size, 3), name="images")
+    if not architecture.local_outputs:
+        return _alone(images, architecture, width, dtype)
     patches = keras.Input((architecture.patch_size, architecture.patch_size, 3), name="patches")
     vectors = [
-        _branch(x, name, outputs, architecture.features, width, dtype)
+        _branch(x, name, outputs, architecture, width, dtype)
         for x, name, outputs in (
             (images, "global", architecture.global_outputs),
             (patches, "local", architecture.local_outputs),
@@ -139,3 +156,10 @@ def discriminator(architecture, width=1.0, dtype="float32"):
     x = keras.layers.Concatenate(name="concatenate", dtype=dtype)(vectors)
     logits = keras.layers.Dense(1, name="logits", dtype="float32")(x)
     return keras.Model({"images": images, "patches": patches}, logits, name="discriminator")
+
+
+def _alone(images, architecture, width, dtype):
+    x = _convolutions(images, "global", architecture.global_outputs, architecture, width, dtype)
+    x = keras.layers.Conv2D(1, 4, use_bias=architecture.bias, name="logits", dtype="float32")(x)
+    logits = keras.layers.Flatten(name="numbers", dtype="float32")(x)
+    return keras.Model({"images": images}, logits, name="discriminator")

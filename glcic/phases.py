@@ -5,10 +5,12 @@
 3. ``joint``: both in turn; the completion network's loss gains alpha times the GAN loss.
 
 Discriminators see completed pictures with the known pixels put back, and real pictures with
-holes (and so patches, see ``glcic.patches``) of their own.
+holes (and so patches, see ``glcic.patches``) of their own. [3] has the last phase alone, and one
+discriminator that sees the completion network's output itself.
 
 [1] Iizuka 2017, Globally and Locally Consistent Image Completion.
 [2] Wang & Wang 2020, 基于生成对抗网络的图像修复算法.
+[3] 禅与计算机程序设计艺术, GAN在图像修复中的创新应用实践, Sections 4.3 and 4.4.
 """
 
 import dataclasses
@@ -24,11 +26,16 @@ from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
 from glcic.networks import ARCHITECTURES, completion_network, discriminator
+from glcic.settings import PAPERS_LAYERS
 
 SAMPLES = 8  # images of a sample grid
 MEAN_COLOR_IMAGES = 1000
 # The readings of L_M: ``settings.Glcic.reconstruction``.
-RECONSTRUCTIONS = {"all": losses.masked_mse, "missing": losses.missing_mse}
+RECONSTRUCTIONS = {
+    "all": losses.masked_mse,
+    "missing": losses.missing_mse,
+    "each_hole": losses.each_hole_mse,
+}
 NAMES = {"squared": "mse", "absolute": "l1"}  # of L_M in the log, by its distance
 COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
 PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
@@ -36,22 +43,28 @@ PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are l
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Weights of the completion network's loss: L_M + alpha GAN + beta L_p ([2] eq. 4).
+    """Weights of the completion network's loss: gamma L_M + alpha GAN + beta L_p ([2] eq. 4).
 
     The papers leave open how its terms are meant; a weight means another thing under each reading.
+    Gamma is 1 but for [3].
 
     Attributes:
       alpha: of the adversarial term, in phase 3.
       beta: of the perceptual term, in phases 1 and 3.
       minimax: the adversarial term is the papers' log(1 - D) instead of -log D.
       reconstruction: L_M is ``losses.masked_mse`` ("all") or ``losses.missing_mse`` ("missing"),
-        which is some twenty times as large, so that alpha and beta count for so much less.
+        which is some twenty times as large, so that alpha and beta count for so much less; or
+        ``losses.each_hole_mse`` ("each_hole", [3]).
+      gamma: of L_M, in phases 1 and 3.
       known: of known pixels in L_M, where a missing one's is 1: the papers' is 0.
       distance: of L_M, one of ``losses.DISTANCES``: the papers' is "squared".
       scales: sizes at which L_M and L_p are measured, each half of the one before; their mean
         counts.
       perceptual_on: L_p is that of the completed picture, the known pixels put back ("pasted"), or
         that of the network's output, which then has to match the known pixels, too ("output").
+      content: L_p is ``losses.content_mse`` ([3]) and not ``losses.perceptual_l1`` ([2]).
+      judged: discriminators see the completed picture, the known pixels put back ("pasted"), or the
+        network's output ("output", [3]).
     """
 
     alpha: float
@@ -62,6 +75,9 @@ class Weights:
     known: float = 0.0
     distance: str = "squared"
     scales: int = 1
+    gamma: float = 1.0
+    content: bool = False
+    judged: str = "pasted"
 
 
 class PhasesTrainer(Trainer):
@@ -97,7 +113,7 @@ class PhasesTrainer(Trainer):
           optimizers: one for each of them.
           mask_spec: ``common.pictures.masks.MaskSpec`` of the holes, for full-size images.
           size: S, side of the images in pixels.
-          patch_size: side of the local discriminator's input in pixels.
+          patch_size: side of the local discriminator's input in pixels; 0 if there is none.
           weights: a ``Weights``.
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.
           seed: of the holes, and of the one that the local discriminator sees.
@@ -168,19 +184,26 @@ class PhasesTrainer(Trainer):
         both = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))
         return images, both[:batch], both[batch:]
 
+    def _each_hole(self, holes):
+        """The holes [B, H, W, 1] of ``scene``, each in a channel of its own."""
+        batch, height, width, _ = holes.shape
+        seed = self.random("holes")
+        return masks.draw_each(self._spec(), 2 * batch, height, width, seed)[:batch]
+
     def _reconstruction(self, completed, images, holes):
-        """L_M + beta L_p, and the parts by name."""
+        """The loss without its adversarial term, and its parts by name."""
         weights = self.weights_of_loss
-        total = losses.pyramid(
+        one_by_one = weights.reconstruction == "each_hole"
+        error = losses.pyramid(
             RECONSTRUCTIONS[weights.reconstruction],
             completed,
             images,
-            holes,
+            self._each_hole(holes) if one_by_one else holes,
             weights.scales,
             known_weight=weights.known,
             distance=weights.distance,
         )
-        parts = {NAMES[weights.distance]: total}
+        parts, total = {NAMES[weights.distance]: error}, weights.gamma * error
         if weights.beta:
             judged = completed
             if weights.perceptual_on == "pasted":
@@ -188,21 +211,32 @@ class PhasesTrainer(Trainer):
             pairs = [(judged, images)]
             for _ in range(1, weights.scales):
                 pairs.append([tf.nn.avg_pool2d(x, 2, 2, "VALID") for x in pairs[-1]])
-            each = [losses.perceptual_l1(*map(self.features, pair)) for pair in pairs]
+            distance = losses.content_mse if weights.content else losses.perceptual_l1
+            each = [distance(*map(self.features, pair)) for pair in pairs]
             parts["perceptual"] = tf.add_n(each) / weights.scales
             total += weights.beta * parts["perceptual"]
         return total, parts
 
     def _places(self, holes, other_holes):
         """Where the local discriminator looks: corners for the holes and for the others."""
+        if not self.patch_size:
+            return None, None
         fold_in = tf.random.experimental.stateless_fold_in
         seed = fold_in(self.random("holes"), PATCHES_SALT, alg="philox")
         both = tf.concat([holes, other_holes], axis=0)
         return tf.split(patches.corners(both, self.patch_size, seed), 2)
 
     def _judge(self, images, places):
-        seen = {"images": images, "patches": patches.cut(images, places, self.patch_size)}
+        seen = {"images": images}
+        if self.patch_size:
+            seen["patches"] = patches.cut(images, places, self.patch_size)
         return self.discriminator(seen, training=True)
+
+    def _shown(self, completed, images, holes):
+        """What the discriminators see of the completion network's output."""
+        if self.weights_of_loss.judged == "output":
+            return completed
+        return holes * completed + (1 - holes) * images
 
     def completion_step(self, data):
         """Phase 1."""
@@ -217,9 +251,9 @@ class PhasesTrainer(Trainer):
         """Phase 2."""
         images, holes, other_holes = self.scene(data)
         completed = self.completion({"images": images, "masks": holes}, training=False)
-        pasted = holes * completed + (1 - holes) * images
+        shown = self._shown(completed, images, holes)
         places, other_places = self._places(holes, other_holes)
-        return {"discriminator": self._train_discriminator(images, other_places, pasted, places)}
+        return {"discriminator": self._train_discriminator(images, other_places, shown, places)}
 
     def _train_discriminator(self, real, real_places, fake, fake_places):
         with tf.GradientTape() as tape:
@@ -235,12 +269,12 @@ class PhasesTrainer(Trainer):
         places, other_places = self._places(holes, other_holes)
         with tf.GradientTape() as tape:
             completed = self.completion({"images": images, "masks": holes}, training=True)
-            pasted = holes * completed + (1 - holes) * images
+            shown = self._shown(completed, images, holes)
             with tape.stop_recording():
-                discriminator_loss = self._train_discriminator(images, other_places, pasted, places)
+                discriminator_loss = self._train_discriminator(images, other_places, shown, places)
             loss, parts = self._reconstruction(completed, images, holes)
             parts["gan"] = losses.generator_gan(
-                self._judge(pasted, places), self.weights_of_loss.minimax
+                self._judge(shown, places), self.weights_of_loss.minimax
             )
             loss += self.weights_of_loss.alpha * parts["gan"]
         self.apply(tape, loss, "completion")
@@ -326,7 +360,11 @@ def build(settings, holes, policy):
     }
     features = None
     if settings.beta:
-        features = vgg19.feature_extractor(settings.vgg19_weights, dtype=policy)
+        layer = settings.content_layer
+        content = {"layers": (layer,), "linear": True, "divisor": vgg19.TORCHVISION}
+        if layer == PAPERS_LAYERS:
+            content = {}
+        features = vgg19.feature_extractor(settings.vgg19_weights, dtype=policy, **content)
     return PhasesTrainer(
         networks(settings, policy),
         optimizers,
@@ -342,6 +380,9 @@ def build(settings, holes, policy):
             settings.known_weight,
             settings.distance,
             settings.scales,
+            settings.reconstruction_weight,
+            settings.content_layer != PAPERS_LAYERS,
+            settings.judged,
         ),
         features,
         settings.seed,
@@ -372,5 +413,5 @@ def exported(restored, completing, storage, jit_compile):
     return folded, {
         "architecture": name,
         "image_size": architecture.image_size,
-        "hole_size": architecture.patch_size,
+        "hole_size": architecture.thickest_hole,
     }

@@ -7,6 +7,13 @@ from glcic.architectures import ARCHITECTURES
 from glcic.geometry import SIZE, geometry
 
 _GAN = ("nonsaturating", "minimax")
+PAPERS_LAYERS = "wang2020"
+# VGG19's convolutions, by Keras's names.
+_VGG19 = tuple(
+    f"block{block}_conv{n}"
+    for block, count in enumerate((2, 2, 4, 4, 4), 1)
+    for n in range(1, count + 1)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +37,14 @@ class Glcic:
     progressive_steps: int = steps(0, "Of phase 1, so many first steps at half size.", least=0)
     progressive_batch_size: int = setting(0, "Images in such a step; 0: batch_size.", least=0)
     alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0.0)
+    reconstruction_weight: float = setting(1.0, "Weight of the reconstruction loss.", least=0.0)
     beta: float = setting(0.0, "Weight of the perceptual loss.", least=0.0)
     gan: str = setting("nonsaturating", "Completion network's GAN term.", choices=_GAN)
     reconstruction: str = setting(
         "all",
-        "Squared error in the hole: mean over all pixels, in [0, 1], or the missing, in [-1, 1].",
-        choices=("all", "missing"),
+        "Squared error in the hole: mean over all pixels, in [0, 1]; over the missing, in [-1, 1]; "
+        "or over all for each of several holes, in [-1, 1], and then over these.",
+        choices=("all", "missing", "each_hole"),
     )
     distance: str = setting(
         "squared",
@@ -55,6 +64,17 @@ class Glcic:
     perceptual_on: str = setting(
         "pasted",
         "Perceptual loss of the output pasted into the picture, or of the output itself.",
+        choices=("pasted", "output"),
+    )
+    content_layer: str = setting(
+        PAPERS_LAYERS,
+        "Perceptual loss: that of wang2020, L1 of three layers' features, or the squared error of "
+        "this layer's before its ReLU.",
+        choices=(PAPERS_LAYERS, *_VGG19),
+    )
+    judged: str = setting(
+        "pasted",
+        "Discriminators judge the output pasted into the picture, or the output itself.",
         choices=("pasted", "output"),
     )
     fill: str = setting(

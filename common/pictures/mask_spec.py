@@ -25,6 +25,7 @@ import numpy as np
 from common.errors import InputError
 from common.pictures import images as image_files
 
+CORNERS = ("fit", "fit_largest")
 SIDES = ("left", "right", "top", "bottom")
 KINDS = (
     "center",
@@ -50,6 +51,8 @@ class MaskSpec:
       hole_size: side of the centre square; 0 takes half of the image's shorter side.
       hole_min, hole_max: range of the sides of rectangles and squares, both included.
       holes: rectangles or squares in an image; they may overlap.
+      hole_corners: where the upper left corner of a rectangle or square may be: "fit", wherever it
+        fits into the image, or "fit_largest", wherever one of hole_max pixels would, as in [2].
       missing: expected share of missing pixels of kind "pixels".
       missing_pattern: share of missing pixels of kind "pattern".
       grid_step: distance of known pixels of kind "grid".
@@ -62,6 +65,7 @@ class MaskSpec:
     hole_min: int = 48
     hole_max: int = 64
     holes: int = 1
+    hole_corners: str = "fit"
     missing: float = 0.8
     missing_pattern: float = 0.25
     grid_step: int = 4
@@ -84,6 +88,8 @@ class MaskSpec:
                 f"--brush_min={self.brush_min} and --brush_max={self.brush_max}: "
                 "need 1 <= brush_min <= brush_max"
             )
+        if self.hole_corners not in CORNERS:
+            raise InputError(f"--hole_corners={self.hole_corners}: choose from {CORNERS}")
         if "files" in self.kinds and self.bank is None:
             raise InputError("--mask_kind=files needs --mask=FILE|FOLDER")
 

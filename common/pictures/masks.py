@@ -51,6 +51,7 @@ def _center(spec, batch, height, width, seed):
 
 
 def _rectangles(spec, batch, height, width, seed, square=False, over_edge=False):
+    """Each rectangle of its own, bool [B, N, H, W]."""
     shape = [batch, spec.holes]
     limit = min(height, width) if square else None
     heights = _integers(
@@ -61,15 +62,19 @@ def _rectangles(spec, batch, height, width, seed, square=False, over_edge=False)
         if square
         else _integers(seed, 2, shape, min(spec.hole_min, width), min(spec.hole_max, width))
     )
-    first, last = ((1 - heights, 1 - widths), (height - 1, width - 1))
-    if not over_edge:
+    if over_edge:
+        first, last = ((1 - heights, 1 - widths), (height - 1, width - 1))
+    elif spec.hole_corners == "fit_largest":
+        largest = [min(spec.hole_max, limit or side) for side in (height, width)]
+        first, last = (0, 0), (height - largest[0], width - largest[1])
+    else:
         first, last = (0, 0), (height - heights, width - widths)
     tops = _integers(seed, 3, shape, first[0], last[0])
     lefts = _integers(seed, 4, shape, first[1], last[1])
     rows, columns = tf.range(height), tf.range(width)
     in_rows = (rows >= tops[..., None]) & (rows < (tops + heights)[..., None])  # (B, N, H)
     in_columns = (columns >= lefts[..., None]) & (columns < (lefts + widths)[..., None])
-    return tf.reduce_any(in_rows[..., :, None] & in_columns[..., None, :], axis=1)
+    return in_rows[..., :, None] & in_columns[..., None, :]
 
 
 def _squares(spec, batch, height, width, seed):
@@ -176,11 +181,17 @@ def _files(spec, batch, height, width, seed):
     return tf.gather(tf.constant(spec.bank[..., 0]), choice) > 0
 
 
+# Kinds of several holes, which may be told apart.
+_DRAW_EACH = {"rectangle": _rectangles, "square": _squares, "over_edge": _over_edge}
+
+
+def _together(kind):
+    return lambda *settings: tf.reduce_any(_DRAW_EACH[kind](*settings), axis=1)
+
+
 _DRAW = {
     "center": _center,
-    "rectangle": _rectangles,
-    "square": _squares,
-    "over_edge": _over_edge,
+    **{kind: _together(kind) for kind in _DRAW_EACH},
     "pixels": _pixels,
     "half": _half,
     "pattern": _pattern,
@@ -215,6 +226,31 @@ def draw(spec, batch, height, width, seed):
     choice = _integers(seed, 0, [batch], 0, len(masks) - 1)
     mask = tf.gather(tf.stack(masks, axis=1), choice, axis=1, batch_dims=1)
     return tf.cast(mask, tf.float32)[..., None]
+
+
+def draw_each(spec, batch, height, width, seed):
+    """Draws the same masks as ``draw``, hole by hole.
+
+    Args:
+      spec, batch, height, width, seed: as ``draw`` takes them.
+
+    Returns:
+      float32 [batch, height, width, N], 1 = missing: the rectangles or squares of a mask, in the
+      order they are drawn in, which may overlap; all that is missing is one hole of other kinds.
+      Where a mask has fewer than N holes, the others are empty.
+    """
+    count = spec.holes if set(spec.kinds) & _DRAW_EACH.keys() else 1
+
+    def of_kind(kind):
+        if kind in _DRAW_EACH:
+            return _DRAW_EACH[kind](spec, batch, height, width, seed)
+        hole = _DRAW[kind](spec, batch, height, width, seed)[:, None]
+        return tf.pad(hole, [[0, 0], [0, count - 1], [0, 0], [0, 0]])
+
+    choice = _integers(seed, 0, [batch], 0, len(spec.kinds) - 1)
+    each = tf.stack([of_kind(kind) for kind in spec.kinds], axis=1)
+    each = tf.gather(each, choice, axis=1, batch_dims=1)
+    return tf.cast(tf.transpose(each, [0, 2, 3, 1]), tf.float32)
 
 
 def draw_one(spec, height, width, seed, index):

@@ -6,6 +6,7 @@
 [4] Arjovsky 2017, Wasserstein GAN, eq. (2) and Algorithm 1.
 [5] Gulrajani 2017, Improved Training of Wasserstein GANs, eq. (3) and Algorithm 1.
 [6] Pathak 2016, Context Encoders: Feature Learning by Inpainting, and the authors' Torch code.
+[7] 禅与计算机程序设计艺术, GAN在图像修复中的创新应用实践, Section 4.3.
 """
 
 import numpy as np
@@ -56,6 +57,27 @@ def missing_mse(completed, images, masks, known_weight=0.0, distance="squared"):
     return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(error, axis=[1, 2, 3]), elements))
 
 
+def each_hole_mse(completed, images, masks, known_weight=0.0, distance="squared"):
+    """``mean over i of MSE(x m_i, x' m_i)`` in [-1, 1]: [7]'s local consistency, hole by hole.
+
+    The mean over all elements for each hole of a picture, and then the mean over its holes: what
+    several holes cover counts for each of them. On the union of n holes that do not overlap it is
+    ``4 / n`` times ``masked_mse``. The listing's mean is over as many images as it has masks; what
+    range its pictures have it does not say: the tanh's.
+
+    Args:
+      completed: [B, H, W, 3] in [0, 1], x'.
+      images: [B, H, W, 3] in [0, 1], x.
+      masks: [B, H, W, N], 1 = missing, a hole in each; an empty one is none.
+      known_weight: where no hole is, in place of 0. No paper's but for 0.
+      distance: one of ``DISTANCES``, in place of the square.
+    """
+    count = tf.reduce_sum(tf.reduce_max(masks, axis=[1, 2], keepdims=True), axis=3, keepdims=True)
+    weights = tf.math.divide_no_nan(tf.reduce_sum(masks, axis=3, keepdims=True), count)
+    weights += known_weight * (1 - tf.reduce_max(masks, axis=3, keepdims=True))
+    return tf.reduce_mean(weights * DISTANCES[distance](2 * completed, 2 * images))
+
+
 def _weights(masks, known):
     return masks + known * (1 - masks) if known else masks
 
@@ -68,9 +90,9 @@ def pyramid(reading, completed, images, masks, scales, **options):
     less there. "GAN在图像修复中的创新应用实践" names losses at several scales, no more.
 
     Args:
-      reading: ``masked_mse`` or ``missing_mse``.
+      reading: ``masked_mse``, ``missing_mse`` or ``each_hole_mse``.
       completed, images: [B, H, W, 3] in [0, 1]; H and W halve ``scales - 1`` times.
-      masks: [B, H, W, 1], 1 = missing.
+      masks: [B, H, W, 1], 1 = missing, or what the reading takes.
       scales: how many sizes; 1 is the loss itself.
       **options: of the reading.
     """
@@ -83,10 +105,11 @@ def pyramid(reading, completed, images, masks, scales, **options):
 
 
 def _halved(difference, masks):
-    share = tf.nn.avg_pool2d(masks, 2, 2, "VALID")
-    missing = tf.math.divide_no_nan(tf.nn.avg_pool2d(masks * difference, 2, 2, "VALID"), share)
+    any_hole = tf.reduce_max(masks, axis=3, keepdims=True)
+    share = tf.nn.avg_pool2d(any_hole, 2, 2, "VALID")
+    missing = tf.math.divide_no_nan(tf.nn.avg_pool2d(any_hole * difference, 2, 2, "VALID"), share)
     known = tf.nn.avg_pool2d(difference, 2, 2, "VALID")
-    return tf.where(share > 0, missing, known), tf.cast(share > 0, masks.dtype)
+    return tf.where(share > 0, missing, known), tf.nn.max_pool2d(masks, 2, 2, "VALID")
 
 
 def perceptual_l1(features, targets):
@@ -102,6 +125,22 @@ def perceptual_l1(features, targets):
         [
             tf.reduce_mean(tf.abs(tf.cast(a, tf.float32) - tf.cast(b, tf.float32)))
             for a, b in zip(features, targets, strict=True)
+        ]
+    )
+
+
+def content_mse(features, targets):
+    """Mean squared difference of feature maps: [7]'s content loss, in one layer.
+
+    Args:
+      features: list of feature maps [B, H_j, W_j, C_j] of the completed images; of several the
+        means are added.
+      targets: the same of the real images.
+    """
+    return tf.add_n(
+        [
+            tf.reduce_mean(tf.math.squared_difference(*(tf.cast(x, tf.float32) for x in pair)))
+            for pair in zip(features, targets, strict=True)
         ]
     )
 

@@ -19,6 +19,10 @@ from common.errors import InputError, reason
 # relu1_1, relu2_1 and relu3_1 of Wang & Wang 2020, Section 3: Keras's layers end in their ReLU.
 WANG2020_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1")
 
+# Torchvision's weights are for pictures divided by 255 and by some 0.225, their deviation; Keras's
+# are not, and so their features are about so many times as large.
+TORCHVISION = 255 * 0.225
+
 _BGR_MEAN = (103.939, 116.779, 123.68)
 
 
@@ -57,13 +61,23 @@ def _load_file(vgg, needed, path):
         ) from error
 
 
-def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32"):
+def _linear(layer):
+    """A twin of a convolution without its ReLU, on the same input."""
+    changed = {"activation": "linear", "name": f"{layer.name}_linear"}
+    return keras.layers.Conv2D.from_config({**layer.get_config(), **changed})
+
+
+def feature_extractor(
+    weights="imagenet", layers=WANG2020_LAYERS, dtype="float32", linear=False, divisor=1.0
+):
     """Returns a function from images to a list of feature maps.
 
     Args:
       weights: "imagenet" (downloaded by Keras on first use), a file, or None for random ones.
       layers: names of the layers of ``keras.applications.VGG19`` to read, in order.
       dtype: Keras dtype policy of the convolutions.
+      linear: read the layers before their ReLU, as torchvision's ``features[:31]`` ends at conv5_2.
+      divisor: of the features.
 
     Returns:
       A function from float32 RGB [B, H, W, 3] in [0, 1] to a list of feature maps
@@ -81,9 +95,16 @@ def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32
             f"VGG19's ImageNet weights could not be downloaded ({reason(error)}); "
             "name a file with --vgg19_weights=FILE, or set --beta=0"
         ) from error
-    inner = keras.Model(vgg.inputs[0], [vgg.get_layer(name).output for name in layers])
+    read = [vgg.get_layer(name) for name in layers]
+    twins = [_linear(layer) for layer in read] if linear else []
+    outputs = [twin(layer.input) for twin, layer in zip(twins, read, strict=False)]
+    inner = keras.Model(vgg.inputs[0], outputs or [layer.output for layer in read])
     if weights not in ("imagenet", None):
-        _load_file(vgg, [layer.name for layer in inner.layers if layer.weights], weights)
+        inside = {layer.name for layer in (*inner.layers, *read)}
+        needed = [layer.name for layer in vgg.layers if layer.weights and layer.name in inside]
+        _load_file(vgg, needed, weights)
+    for twin, layer in zip(twins, read, strict=False):
+        twin.set_weights(layer.get_weights())
     if dtype != "float32":
         loaded = inner.get_weights()
         inner = keras.models.clone_model(
@@ -97,6 +118,7 @@ def feature_extractor(weights="imagenet", layers=WANG2020_LAYERS, dtype="float32
 
     def features(images):
         maps = inner(tf.reverse(images, [-1]) * 255.0 - tf.constant(_BGR_MEAN))
-        return tf.nest.flatten(maps)  # Keras returns a single output without its list
+        maps = tf.nest.flatten(maps)  # Keras returns a single output without its list
+        return maps if divisor == 1 else [x / tf.cast(divisor, x.dtype) for x in maps]
 
     return features

@@ -17,7 +17,14 @@ TABLE_1 = """
     4 1 .5 128  3 1 1 128   4 1 .5 64   3 1 1 32    3 1 1 3
 """
 NUMBERS = np.array(TABLE_1.split(), float).reshape(-1, 4).tolist()
+# GAN在图像修复中的创新应用实践, Section 4.2: 5x5 to 64 channels, 4x4 transposed from 64
+# to 64, 5x5 to 3, none with a bias; the rest is ours, after Iizuka.
+PRACTICE = [
+    *NUMBERS[:11], [3, 1, 1, 64], [4, 1, 0.5, 64], [3, 1, 1, 64], [4, 1, 0.5, 64], [5, 1, 1, 3],
+]  # fmt: skip
+ALONE = {"practice": 256, "practice_128": 128}
 COMPLETION = {
+    **dict.fromkeys(ALONE, PRACTICE),
     "iizuka2017": NUMBERS,
     "iizuka2017_celeba": NUMBERS,
     # Wang & Wang 2020, Section 2.2: three dilated convolutions.
@@ -34,6 +41,7 @@ DISCRIMINATOR = {
     "wang2020": ((128, (64, 128, 256, 512, 512)), (64, (64, 128, 256, 512))),
 }
 EVERY = sorted(networks.ARCHITECTURES)
+PAIRS = sorted(DISCRIMINATOR)
 
 
 @functools.cache
@@ -64,7 +72,7 @@ def counts(network):
 
 
 def test_no_architecture_is_left_out():
-    assert set(EVERY) == set(COMPLETION) == set(DISCRIMINATOR)
+    assert set(EVERY) == set(COMPLETION) == set(DISCRIMINATOR) | set(ALONE)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -74,13 +82,14 @@ def test_the_completion_network_has_the_tables_parameters(name):
     for n, (kernel, _, _, outputs) in enumerate(rows):
         kernels = int(kernel**2 * channels * outputs)
         last = n == len(rows) - 1
-        total += kernels + int(outputs if last else 4 * outputs)  # a bias, or BatchNorm
-        trained += kernels + int(outputs if last else 2 * outputs)
+        bias = 0 if name in ALONE else outputs
+        total += kernels + int(bias if last else 4 * outputs)  # a bias, or BatchNorm
+        trained += kernels + int(bias if last else 2 * outputs)
         channels = outputs
     assert counts(full(name)[0]) == (total, trained)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", PAIRS)
 def test_the_discriminator_has_the_tables_parameters(name):
     total = trained = 2048 + 1
     for side, outputs in DISCRIMINATOR[name]:
@@ -111,7 +120,7 @@ def test_the_completion_network_is_the_table_row_by_row(name):
     assert kinds.count(BatchNorm) == kinds.count(keras.layers.ReLU) == len(convolutions) - 1
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", PAIRS)
 def test_the_discriminators_are_the_table_row_by_row(name):
     network = full(name)[1]
     for branch, (side, outputs) in zip(("global", "local"), DISCRIMINATOR[name], strict=True):
@@ -130,6 +139,22 @@ def test_the_discriminators_are_the_table_row_by_row(name):
     kinds = [type(layer) for layer in network.layers]
     convolutions = sum(len(outputs) for _, outputs in DISCRIMINATOR[name])
     assert kinds.count(BatchNorm) == kinds.count(keras.layers.ReLU) == convolutions
+
+
+@pytest.mark.parametrize(("name", "side"), ALONE.items())
+def test_a_discriminator_that_stands_alone_ends_in_one_number(name, side):
+    network = full(name)[1]
+    assert {key: x.shape[1:] for key, x in network.input.items()} == {"images": (side, side, 3)}
+    assert network.output.shape == (None, 1)
+    outputs = (64, 128, 256, 512, 512, 512)[: 6 if side == 256 else 5]
+    convolutions = [layer for layer in network.layers if hasattr(layer, "kernel_size")]
+    assert [layer.filters for layer in convolutions] == [*outputs, 1]
+    assert [layer.kernel_size[0] for layer in convolutions] == [5] * len(outputs) + [4]
+    assert not any(layer.use_bias for layer in convolutions)
+    norms = [layer for layer in network.layers if isinstance(layer, BatchNorm)]
+    assert len(norms) == len(outputs) - 1  # none behind the first
+    leaks = [layer for layer in network.layers if isinstance(layer, keras.layers.ReLU)]
+    assert [layer.negative_slope for layer in leaks] == [pytest.approx(0.2)] * len(outputs)
 
 
 def test_width_scales_every_layer_but_the_last():

@@ -1,5 +1,7 @@
 """Each phase trains what it should, by the right gradient, and nothing else."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -32,6 +34,17 @@ SMALL = networks.Architecture(
     local_outputs=(6,),
     features=8,
 )
+# The same with the listing's discriminator: LeakyReLU, and a 4x4 convolution to one number.
+ALONE = dataclasses.replace(
+    SMALL,
+    patch_size=0,
+    global_outputs=(6, 7),
+    local_outputs=(),
+    leak=0.2,
+    first_norm=False,
+    bias=False,
+    hole_size=4,
+)
 HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
 SEVERAL = MaskSpec(kinds=("square",), holes=3, hole_min=2, hole_max=4)
 RATE = 0.1
@@ -48,20 +61,21 @@ def make_trainer(
     holes=HOLES,
     seed=5,
     fill="mean",
+    architecture=SMALL,
     **readings,
 ):
     """A trainer with plain gradient descent, the same weights every time."""
     keras.utils.set_random_seed(1)
     built = {
-        "completion": networks.completion_network(SMALL, dtype=dtype),
-        "discriminator": networks.discriminator(SMALL, dtype=dtype),
+        "completion": networks.completion_network(architecture, dtype=dtype),
+        "discriminator": networks.discriminator(architecture, dtype=dtype),
     }
     return phases.PhasesTrainer(
         built,
         {name: keras.optimizers.SGD(RATE) for name in built},
         holes,
-        SMALL.image_size,
-        SMALL.patch_size,
+        architecture.image_size,
+        architecture.patch_size,
         phases.Weights(alpha, beta, minimax, **readings),
         features,
         seed,
@@ -264,6 +278,43 @@ def test_a_joint_step_descends_the_loss_as_it_is_read(readings):
     close(trainer.discriminator.get_weights(), by_hand.discriminator.get_weights())
 
 
+def test_a_joint_step_is_the_listings():
+    choices = {"reconstruction": "each_hole", "gamma": 10, "perceptual_on": "output"}
+    choices |= {"content": True, "judged": "output", "holes": SEVERAL, "architecture": ALONE}
+    by_hand, trainer = (make_trainer(1.0, 10.0, features=features, **choices) for _ in range(2))
+    g, d = by_hand.completion, by_hand.discriminator
+    images, holes, _ = by_hand.scene(IMAGES)
+    each = masks.draw_each(SEVERAL, 2 * len(IMAGES), 16, 16, by_hand.random("holes"))[: len(IMAGES)]
+
+    def bce(logits, label):
+        p = tf.sigmoid(tf.cast(logits, tf.float64))
+        return -tf.reduce_mean(tf.math.log(p if label else 1 - p))
+
+    def mse(a, b):
+        return tf.reduce_mean(tf.square(a - b))
+
+    with tf.GradientTape(persistent=True) as tape:
+        fake = g({"images": images, "masks": holes}, training=True)
+        with tape.stop_recording(), tf.GradientTape() as inner:
+            real_score = d({"images": images}, training=True)
+            fake_score = d({"images": fake}, training=True)
+            d_loss = bce(real_score, 1) + bce(fake_score, 0)
+        for variable, new in zip(d.trainable_variables, descended(d, inner, d_loss), strict=True):
+            variable.assign(new)
+        loss = tf.cast(bce(d({"images": fake}, training=True), 1), tf.float32)
+        content = [mse(*pair) for pair in zip(features(fake), features(images), strict=True)]
+        loss += 10 * tf.add_n(content)
+        for n in range(3):
+            hole = each[..., n : n + 1]
+            loss += 10 / 3 * mse((2 * fake - 1) * hole, (2 * images - 1) * hole)
+    assert d.output.shape == (None, 1)
+    values = step(trainer, "joint")
+    assert values["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert values["discriminator"] == pytest.approx(float(d_loss), rel=1e-5)
+    close(trained(trainer.completion), descended(g, tape, loss))
+    close(trainer.discriminator.get_weights(), d.get_weights())
+
+
 def test_over_the_missing_pixels_the_error_is_some_twenty_times_as_large_as_over_all():
     # The papers' holes, sides in [96, 128] of 256 px, and an error that is alike everywhere.
     holes = masks.draw(
@@ -453,6 +504,9 @@ def test_the_plan_is_the_three_phases():
     ("choice", "measure"),
     [
         ({"reconstruction": "missing"}, "mse"),
+        ({"reconstruction": "each_hole"}, "mse"),
+        ({"content_layer": "block3_conv4"}, "perceptual"),
+        ({"judged": "output"}, "gan"),
         ({"perceptual_on": "output"}, "perceptual"),
         ({"gan": "minimax"}, "gan"),
         ({"fill": "black"}, "mse"),
@@ -477,6 +531,12 @@ def test_a_setting_reaches_the_loss(choice, measure, monkeypatch):
             assert other[name] == without[name]
     assert abs(other[measure] - without[measure]) > 1e-3 * abs(without[measure])
     assert other["loss"] != without["loss"]
+
+
+def test_the_reconstruction_has_a_weight():
+    for weight in (1.0, 10.0):
+        values = step(make_trainer(gamma=weight), "completion")
+        assert values["loss"] == pytest.approx(weight * values["mse"])
 
 
 def test_every_reading_that_may_be_chosen_is_there():

@@ -90,6 +90,31 @@ def test_several_rectangles_are_several():
     assert min(parts) >= 1
 
 
+def test_holes_are_told_apart_and_are_together_what_is_drawn():
+    several = {"holes": 3, "hole_min": 4, "hole_max": 8}
+    for kinds in (("square",), ("rectangle", "center", "over_edge")):
+        whole = spec(*kinds, **several)
+        each = masks.draw_each(whole, 50, HEIGHT, WIDTH, [3, 4]).numpy()
+        assert each.shape == (50, HEIGHT, WIDTH, 3)
+        union = each.max(-1, keepdims=True)
+        np.testing.assert_array_equal(union, draw(whole, 50, HEIGHT, WIDTH, [3, 4]))
+        counts = each.any((1, 2)).sum(-1)
+        assert set(counts) <= {0, 1, 2, 3} and (counts == 3).any()
+        assert (counts == 1).any() == ("center" in kinds)
+        if kinds == ("square",):
+            assert (each.sum((1, 2, 3)) > union.sum((1, 2, 3))).any()  # some overlap
+    assert masks.draw_each(spec("freeform"), 2, HEIGHT, WIDTH, [0, 0]).shape[-1] == 1
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "square"])
+def test_corners_may_be_drawn_where_the_largest_hole_would_fit(kind):
+    each = draws(kind, hole_corners="fit_largest")
+    top, left, bottom, right = masks.bounding_boxes(each[..., None].astype(np.float32)).numpy().T
+    assert set(bottom - top) == set(right - left) == set(range(5, 10))
+    assert (top.max(), left.max()) == (HEIGHT - 9, WIDTH - 9)
+    assert (bottom.max(), right.max()) == (HEIGHT, WIDTH)
+
+
 def test_holes_larger_than_the_image_are_cut_to_it():
     for kind in ("rectangle", "square"):
         drawn = draws(kind, 3, hole_min=64, hole_max=100)
@@ -227,6 +252,7 @@ def test_scaled_mask_files_are_those_of_the_smaller_size(tmp_path):
         ({"kinds": ()}, "mask_kind"),
         ({"hole_min": 9, "hole_max": 8}, "hole_min=9.*hole_max=8"),
         ({"hole_min": 0}, "hole_min=0"),
+        ({"hole_corners": "middle"}, "hole_corners=middle"),
         ({"brush_min": 9, "brush_max": 8}, "brush_min=9.*brush_max=8"),
         ({"kinds": ("files",)}, "--mask="),
     ],

@@ -55,6 +55,61 @@ def test_the_two_readings_of_the_squared_error_differ_by_four_over_the_missing_s
         assert float(loss(spoilt, images, masks)) == float(loss(completed, images, masks))
 
 
+def each_hole_scene(dtype=np.float32):
+    """Output, images and up to three holes of each picture: overlapping, one alone, none."""
+    rng = np.random.default_rng(4)
+    completed, images = rng.random((2, 3, 8, 10, 3)).astype(dtype)
+    holes = np.zeros((3, 8, 10, 3), dtype)
+    holes[0, :4, :4, 0] = holes[0, 2:7, 3:8, 1] = holes[0, 6:, 8:, 2] = 1
+    holes[1, 1:5, 2:6, 0] = 1
+    return tf.constant(completed), tf.constant(images), tf.constant(holes)
+
+
+def test_each_hole_counts_for_itself_as_in_the_listing():
+    completed, images, holes = each_hole_scene()
+
+    def listing(x, y, masks):
+        """local_consistency_loss, of one picture in [-1, 1]."""
+        each = [np.mean((x * mask - y * mask) ** 2) for mask in masks]
+        return sum(each) / len(each)
+
+    x, y = (2 * a.numpy() - 1 for a in (completed, images))
+    masks = holes.numpy().transpose(3, 0, 1, 2)[..., None]
+    expected = listing(x[0], y[0], masks[:, 0]), listing(x[1], y[1], masks[:1, 1]), 0
+    loss = losses.each_hole_mse(completed, images, holes)
+    assert float(loss) == pytest.approx(np.mean(expected), rel=1e-5)
+    # On their union: as many times as there are holes, but for what overlaps.
+    union = tf.reduce_max(holes[:1], axis=-1, keepdims=True)
+    on_union = 4 * float(losses.masked_mse(completed[:1], images[:1], union))
+    assert 2 < on_union / expected[0] < 3
+    known = 0.2 * np.mean((1 - holes.numpy().max(-1, keepdims=True)) * (x - y) ** 2)
+    assert float(losses.each_hole_mse(completed, images, holes, 0.2)) == pytest.approx(
+        np.mean(expected) + known, rel=1e-5
+    )
+
+
+def test_at_smaller_sizes_each_hole_is_as_large_as_the_pixels_that_it_touches():
+    completed, images, holes = each_hole_scene()
+    completed = tf.zeros_like(images)
+    images = tf.fill(images.shape, 0.25)
+    half = np.stack([holes.numpy()[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]).max(0)
+    expected = [
+        np.mean([0.25 * np.mean(x[..., n]) for n in range(3) if x[..., n].any()] or [0])
+        for masks in (holes.numpy(), half)
+        for x in masks
+    ]
+    found = losses.pyramid(losses.each_hole_mse, completed, images, holes, 2)
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_content_mse_adds_the_mean_square_of_each_layer():
+    maps = [tf.fill([2, 3, 3, 4], value) for value in (0.5, -1.0)]
+    targets = [tf.fill([2, 3, 3, 4], value) for value in (0.25, 2.0)]
+    assert float(losses.content_mse(maps, targets)) == pytest.approx(0.25**2 + 9)
+    half = [tf.cast(x, tf.bfloat16) for x in maps]
+    assert losses.content_mse(half, targets).dtype == tf.float32
+
+
 def test_known_pixels_may_have_a_weight_and_the_error_may_be_absolute():
     images = tf.zeros([1, 1, 4, 3])
     completed = tf.constant([[[[0.1] * 3, [0.5] * 3, [-0.5] * 3, [0.0] * 3]]])
@@ -110,7 +165,7 @@ def test_a_picture_without_a_hole_costs_nothing_and_has_no_gradient(loss):
     assert float(loss(completed, images, tf.zeros_like(masks))) == 0
 
 
-@pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse])
+@pytest.mark.parametrize("loss", [losses.masked_mse, losses.missing_mse, losses.each_hole_mse])
 def test_a_reconstruction_losses_gradient_equals_finite_differences(loss):
     completed, images, masks = reconstruction_scene(0.4, np.float64)
     direction = np.random.default_rng(5).normal(size=completed.shape)

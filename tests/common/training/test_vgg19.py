@@ -81,6 +81,32 @@ def test_bfloat16_features_are_close(npz, images, expected):
     assert_features(features, expected, tolerance=0.03)
 
 
+def test_before_their_relu_layers_are_negative_too_and_the_others_stay(npz, images, expected):
+    layers = ["block2_conv1", "block3_conv1"]
+    features = vgg19.feature_extractor(npz, layers=layers, linear=True)(images)
+    assert all((x.numpy() < 0).mean() > 0.2 for x in features)
+    assert_features([tf.nn.relu(x) for x in features], expected[1:])
+    options = {"layers": layers, "linear": True, "divisor": 50}
+    halved = vgg19.feature_extractor(npz, dtype="mixed_bfloat16", **options)(images)
+    assert_features(halved, [x / 50 for x in features], tolerance=0.03)
+
+
+def test_conv5_2_is_read_of_a_whole_file(tmp_path):
+    vgg = keras.applications.VGG19(include_top=False, weights=None)
+    arrays = {}
+    for layer in vgg.layers:
+        if layer.weights:
+            arrays |= {f"{layer.name}__{w.name}": w.numpy() for w in layer.weights}
+    np.savez(tmp_path / "whole.npz", **arrays)
+    image = tf.constant(np.random.default_rng(2).random((1, 32, 32, 3), dtype=np.float32))
+    options = {"layers": ("block5_conv2",), "linear": True}
+    (features,) = vgg19.feature_extractor(tmp_path / "whole.npz", **options)(image)
+    inner = keras.Model(vgg.inputs[0], vgg.get_layer("block5_conv2").output)
+    expected = inner(image[..., ::-1] * 255 - [103.939, 116.779, 123.68])
+    assert features.shape == (1, 2, 2, 512) and (features.numpy() < 0).any()
+    assert_features([tf.nn.relu(features)], [expected])
+
+
 def test_the_gradient_reaches_the_images(npz, images):
     features = vgg19.feature_extractor(npz, layers=["block3_conv1"])
     with tf.GradientTape() as tape:
