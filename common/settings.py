@@ -12,6 +12,8 @@ Name, type, default, bounds and help stand once; the same class reads a run's ``
 import dataclasses
 import math
 
+from common.errors import InputError
+
 
 def setting(default, text, choices=None, least=None, most=None):
     """A field that is a flag of the method's own.
@@ -34,6 +36,35 @@ def steps(default, text, least=0):
     """
     described = {"help": text, "choices": None, "least": least, "most": None, "length": True}
     return dataclasses.field(default=default, metadata=described)
+
+
+@dataclasses.dataclass(frozen=True)
+class Supervision:
+    """Settings of methods that can be trained on pictures that are damaged themselves."""
+
+    supervision: str = setting(
+        "whole",
+        "What the training pictures are: whole, or damaged themselves; holes are then drawn on top "
+        "of the damage, and the loss looks only where a drawn hole hides what is known.",
+        choices=("whole", "damaged"),
+    )
+    damage: str = setting(
+        "",
+        "damaged: folder or glob of masks, white = damaged, each named like its picture and as "
+        "large; or 'drawn', for experiments on whole pictures: one mask for each, drawn once for "
+        "good from --seed, its name and the flags of holes; or 'whole'. One for each part of "
+        "--dataset.",
+    )
+
+    def __post_init__(self):
+        """Refuses one setting without the other."""
+        if self.supervision == "damaged" and not self.damage:
+            raise InputError(
+                "--supervision=damaged needs --damage=FOLDER with the masks of the pictures, or "
+                "--damage=drawn for pictures that are whole"
+            )
+        if self.damage and self.supervision != "damaged":
+            raise InputError("--damage is read with --supervision=damaged; give both")
 
 
 def lengths(kind):

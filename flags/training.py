@@ -137,7 +137,11 @@ def _beginning(methods):
 def _resolved_files():
     """{flag: which files it stands for} of the flags that name what is trained on."""
     given = [name for name in PLACES if name in FLAGS and FLAGS[name].value]
-    found = {name: runs.listing(FLAGS[name].value) for name in given}
+    found = {}
+    for name in given:
+        value = FLAGS[name].value
+        parts = value.split(",") if name == "damage" else [value]
+        found[name] = ",".join(map(runs.listing, parts))
     if "vgg19_weights" in FLAGS and pathlib.Path(FLAGS.vgg19_weights).is_file():
         found["vgg19_weights"] = runs.contents(FLAGS.vgg19_weights)
     return found

@@ -15,6 +15,7 @@ discriminator that sees the completion network's output itself.
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from common import figures
@@ -22,6 +23,7 @@ from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
 from common.training import folding, loop, losses, vgg19
+from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
@@ -105,6 +107,7 @@ class PhasesTrainer(Trainer):
         features=None,
         seed=0,
         fill="mean",
+        supervision=None,
     ):
         """Makes a trainer.
 
@@ -119,12 +122,15 @@ class PhasesTrainer(Trainer):
           seed: of the holes, and of the one that the local discriminator sees.
           fill: colour of the hole in the completion network's input: "mean", that of the training
             set, or one of ``COLORS``.
+          supervision: ``settings.Glcic``, which say whether pictures are damaged; None: they are
+            not.
         """
         super().__init__(networks, optimizers, seed)
         if weights.beta and features is None:
             raise ValueError("the perceptual loss needs a feature extractor")
         self.mask_spec, self.size, self.patch_size = mask_spec, size, patch_size
         self.weights_of_loss, self.features, self.fill = weights, features, fill
+        self.supervision = supervision
         self.shrink = 1
 
     @property
@@ -162,10 +168,17 @@ class PhasesTrainer(Trainer):
             color = [COLORS[self.fill]] * 3
         self.completion.get_layer("input").mean_color.assign(color)
 
-    def _shrunk(self, images):
+    def _shrunk(self, images, damage=None):
+        """Images at the size of the phase, and where they are damaged: [B, S, S, 3], [B, S, S, 1].
+
+        A smaller pixel is damaged if one of those that it stands for is.
+        """
+        damage = tf.zeros_like(images[..., :1]) if damage is None else damage
         if self.shrink == 1:
-            return images
-        return tf.nn.avg_pool2d(images, self.shrink, self.shrink, "VALID")
+            return images, damage
+        damage = tf.nn.max_pool2d(damage, self.shrink, self.shrink, "VALID")
+        images = tf.nn.avg_pool2d(images, self.shrink, self.shrink, "VALID")
+        return tf.where(damage > 0.5, 0.0, images), damage
 
     def _spec(self):
         return self.mask_spec.scaled(1 / self.shrink) if self.shrink > 1 else self.mask_spec
@@ -179,7 +192,7 @@ class PhasesTrainer(Trainer):
         Returns:
           (images in [0, 1], holes of those to complete, holes of those that stand for real ones).
         """
-        images = self._shrunk(tf.cast(data, tf.float32) / 255.0)
+        images, _ = self._shrunk(tf.cast(data, tf.float32) / 255.0)
         batch, height, width, _ = images.shape
         both = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))
         return images, both[:batch], both[batch:]
@@ -232,6 +245,10 @@ class PhasesTrainer(Trainer):
             seen["patches"] = patches.cut(images, places, self.patch_size)
         return self.discriminator(seen, training=True)
 
+    def damage(self, job):
+        """Of ``--supervision=damaged``."""
+        return damage_of(self.supervision, job) if self.supervision else None
+
     def _shown(self, completed, images, holes):
         """What the discriminators see of the completion network's output."""
         if self.weights_of_loss.judged == "output":
@@ -239,11 +256,34 @@ class PhasesTrainer(Trainer):
         return holes * completed + (1 - holes) * images
 
     def completion_step(self, data):
-        """Phase 1."""
+        """Phase 1; of damaged pictures, [B, S, S, 4], see ``_damaged_step``."""
+        if data.shape[-1] == 4:
+            return self._damaged_step(data)
         images, holes, _ = self.scene(data)
         with tf.GradientTape() as tape:
             completed = self.completion({"images": images, "masks": holes}, training=True)
             loss, parts = self._reconstruction(completed, images, holes)
+        self.apply(tape, loss, "completion")
+        return {"loss": loss, **parts}
+
+    def _damaged_step(self, data):
+        """Phase 1 on pictures of which some pixels are damaged.
+
+        Holes are drawn on top, and the network sees both as one. The loss is that of drawn holes
+        where they hide what is known; the rest of them is nothing to ``losses.missing_mse``, and as
+        good as known to the others. Behind the damage both sides of every term have the network's
+        own colours.
+        """
+        images, damage = self._shrunk(*parted(data))
+        batch, height, width, _ = images.shape
+        drawn = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))[:batch]
+        inputs = {"images": images, "masks": tf.maximum(drawn, damage)}
+        with tf.GradientTape() as tape:
+            completed = self.completion(inputs, training=True)
+            own = tf.stop_gradient(completed)
+            truth = tf.where(damage > 0.5, own, images)
+            completed = tf.where(damage > 0.5, own, completed)
+            loss, parts = self._reconstruction(completed, truth, drawn * (1 - damage))
         self.apply(tape, loss, "completion")
         return {"loss": loss, **parts}
 
@@ -287,30 +327,34 @@ class PhasesTrainer(Trainer):
         size of the phase.
 
         Args:
-          first: from a number to so many first training images, uint8 [N, S, S, 3].
+          first: from a number to so many first training images, uint8 [N, S, S, 3 or 4].
           run: the ``common.training.runs.RunDirectory``.
         """
         del run
         images = first(SAMPLES)
 
         def write(path):
-            originals = self._shrunk(tf.constant(image_files.from_uint8(images))).numpy()
-            save_samples(path, originals, self._spec(), self.complete, self.seed)
+            originals, damage = self._shrunk(*parted(tf.constant(images)))
+            save_samples(
+                path, originals.numpy(), self._spec(), self.complete, self.seed, damage.numpy()
+            )
 
         return write
 
     def example(self, name, images):
-        """What the completion network takes, of images [N, S, S, 3] in [0, 1]."""
+        """What the completion network takes, of images [N, S, S, 3 or 4] in [0, 1]."""
         del name
         holes = masks.draw(self.mask_spec, *images.shape[:3], [self.seed, -1])
-        return {"images": tf.constant(images), "masks": holes}
+        if images.shape[-1] == 4:
+            holes = tf.maximum(holes, images[..., 3:])
+        return {"images": tf.constant(images[..., :3]), "masks": holes}
 
     def complete(self, inputs):
         """{"images", "masks"} to the completion network's output, all of [B, H, W, C]."""
         return self.completion(inputs, training=False)
 
 
-def save_samples(path, originals, mask_spec, complete, seed):
+def save_samples(path, originals, mask_spec, complete, seed, damage=0):
     """Draws a grid of holes, the network's output, completed pictures and originals.
 
     Args:
@@ -319,8 +363,9 @@ def save_samples(path, originals, mask_spec, complete, seed):
       mask_spec: of the holes.
       complete: from {"images", "masks"} to the output [N, H, W, 3].
       seed: of the holes.
+      damage: [N, H, W, 1], 1 where originals are damaged.
     """
-    holes = masks.draw(mask_spec, *originals.shape[:3], [seed, -1]).numpy()
+    holes = np.maximum(masks.draw(mask_spec, *originals.shape[:3], [seed, -1]).numpy(), damage)
     outputs = complete({"images": originals, "masks": holes}).numpy()
     completed = blending.paste(originals, outputs, holes)
     shown = figures.show_hole(originals, holes)
@@ -387,6 +432,7 @@ def build(settings, holes, policy):
         features,
         settings.seed,
         settings.fill,
+        settings,
     )
 
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from common.settings import setting, steps
+from common.errors import InputError
+from common.settings import Supervision, setting, steps
 from glcic.architectures import ARCHITECTURES
 from glcic.geometry import SIZE, geometry
 
@@ -17,7 +18,7 @@ _VGG19 = tuple(
 
 
 @dataclasses.dataclass(frozen=True)
-class Glcic:
+class Glcic(Supervision):
     """Iizuka 2017, and Wang & Wang 2020; without a flag, the former's constants."""
 
     batch_size: int = 96
@@ -85,6 +86,15 @@ class Glcic:
     vgg19_weights: str = setting(
         "imagenet", "File of VGG19 weights (.h5, .npz), or imagenet: download."
     )
+
+    def __post_init__(self):
+        """Refuses what cannot be learned from damaged pictures."""
+        super().__post_init__()
+        if self.supervision == "damaged" and (self.discriminator_steps or self.joint_steps):
+            raise InputError(
+                "--supervision=damaged trains the completion network alone: give "
+                "--discriminator_steps=0 and --joint_steps=0, and train on with --init_from"
+            )
 
     @property
     def size(self):

@@ -181,5 +181,10 @@ def judged_images(count, dataset, size, first):
 
 
 def mean_color(images):
-    """The mean RGB of images, uint8 [N, H, W, 3]: float32 [3] in [0, 1]."""
-    return images.mean((0, 1, 2)).astype(np.float32) / 255
+    """The mean RGB of images, uint8 [N, H, W, 3]: float32 [3] in [0, 1].
+
+    Of damaged ones, [N, H, W, 4], that of what is known: where the last channel is 0.
+    """
+    if images.shape[-1] == 3:
+        return images.mean((0, 1, 2)).astype(np.float32) / 255
+    return images[images[..., 3] == 0][:, :3].mean(0).astype(np.float32) / 255

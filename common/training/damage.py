@@ -15,9 +15,9 @@ from common.completion.files import MaskFiles, find_pictures
 from common.errors import InputError
 from common.pictures import images as image_files
 from common.pictures import masks
-from common.pictures.preparation import folders, is_folder
+from common.pictures.preparation import folders, is_folder, list_pictures
 
-DRAWN = "drawn"  # the source that is a rule
+DRAWN, WHOLE = "drawn", "whole"  # the sources that are no files
 LEAST = 0.01  # share of the pictures that must show a pixel
 COUNTED = 4096  # pictures, at most, that it is counted in
 FILE = "visible.png"
@@ -25,47 +25,101 @@ _BATCH = 32
 _JPEG = (".jpg", ".jpeg", ".jpe")
 
 
+def parted(data):
+    """Training pictures, and where they are damaged.
+
+    Args:
+      data: [B, S, S, 3] in 0..255, or [B, S, S, 4], whose last channel is not 0 where damaged; what
+        the others hold there is dropped, even if it is not a number.
+
+    Returns:
+      (float32 [B, S, S, 3] in [0, 1], 0 where damaged; float32 [B, S, S, 1], 1 = damaged).
+    """
+    damage = tf.cast(data[..., 3:] > 0, tf.float32)
+    if not damage.shape[-1]:
+        damage = tf.zeros_like(data[..., :1], tf.float32)
+    return tf.where(damage > 0.5, 0.0, tf.cast(data[..., :3], tf.float32)) / 255, damage
+
+
+def _paired(pictures, source):
+    """{path of a picture: path of its mask, or None if it is whole}."""
+    if source == WHOLE:
+        return {str(picture.path): None for picture in pictures}
+    paths = MaskFiles.match(source, pictures, flag="--damage").paths
+    for picture, path in zip(pictures, paths, strict=True):
+        if path is None:
+            raise InputError(
+                f"{picture.path}: no mask in --damage={source} has its name; add one, all black if "
+                "the picture is whole"
+            )
+    if any(picture.path.suffix.lower() in _JPEG for picture in pictures):
+        logging.warning(
+            "--dataset: JPEG mixes what stood in a hole into the 8x8 blocks around it; store "
+            "damaged pictures as PNG, or grow the masks to these blocks"
+        )
+    return {str(p.path): path for p, path in zip(pictures, paths, strict=True)}
+
+
+def _numbers(names):
+    """A table from paths to what masks are drawn from: {path: name below its folder}."""
+    # In the upper half of int32, where no step's seed is.
+    numbers = 2**30 + tf.strings.to_hash_bucket_fast(list(names.values()), 2**30)
+    table = tf.lookup.KeyValueTensorInitializer(list(names), numbers, tf.string, tf.int64)
+    return tf.lookup.StaticHashTable(table, default_value=0)
+
+
+def damage_of(settings, job):
+    """The ``Damage`` of a run's pictures; None if they are whole.
+
+    Args:
+      settings: a ``common.settings.Supervision`` with ``size`` and ``seed``.
+      job: ``common.training.runs.Job``.
+    """
+    if settings.supervision == "whole":
+        return None
+    return Damage(job.dataset, settings.damage, job.holes, settings.size, settings.seed)
+
+
 class Damage:
-    """The mask of each picture of a folder, 1 = missing: a file's, or drawn once for good."""
+    """The mask of each picture, 1 = missing: a file's, drawn once for good, or without a hole."""
 
     def __init__(self, dataset, source, spec, size, seed):
         """Pairs pictures with masks.
 
         Args:
-          dataset: a folder (nested), a file or a glob pattern of pictures.
-          source: the same of masks, white = missing, paired as ``MaskFiles.match`` does and each as
-            large as its picture; or "drawn": by ``spec``, from the seed and the picture's name, for
-            a square of the training size that is stretched over the picture.
+          dataset: folders (nested), files or glob patterns of pictures, as
+            ``common.pictures.preparation.folders`` takes them.
+          source: the same of masks, without numbers, one for each part of the data set: white =
+            missing, paired as ``MaskFiles.match`` does and each as large as its picture; or
+            "drawn": by ``spec``, from the seed and the picture's name, for a square of the training
+            size that is stretched over the picture; or "whole": nothing is missing.
           spec: ``common.pictures.mask_spec.MaskSpec``.
           size: of the training pictures in pixels.
           seed: of drawn masks.
 
         Raises:
-          InputError: no such files, or a picture without a mask.
+          InputError: no such files, a picture without a mask, or other than one source for each
+            part.
         """
-        if not is_folder(dataset) or len(folders(dataset)) > 1:
-            raise InputError(f"--dataset={dataset}: --supervision=damaged takes a folder of files")
-        self.source, self.spec, self.size, self.seed = source, spec, size, seed
-        pictures = find_pictures(dataset)
-        self.count = len(pictures)
-        whole, relative = (str(p).encode() for p in (pictures[0].path, pictures[0].relative))
-        self._root = len(whole) - len(relative)  # bytes that all paths begin with
-        self._masks = None
-        if source == DRAWN:
-            return
-        paths = MaskFiles.match(source, pictures, flag="--damage").paths
-        for picture, path in zip(pictures, paths, strict=True):
-            if path is None:
-                raise InputError(
-                    f"{picture.path}: no mask in --damage={source} has its name; add one, all "
-                    "black if the picture is whole"
-                )
-        self._masks = {str(p.path): path for p, path in zip(pictures, paths, strict=True)}
-        if any(picture.path.suffix.lower() in _JPEG for picture in pictures):
-            logging.warning(
-                "--dataset: JPEG mixes what stood in a hole into the 8x8 blocks around it; store "
-                "damaged pictures as PNG, or grow the masks to these blocks"
+        if not is_folder(dataset):
+            raise InputError(f"--dataset={dataset}: --supervision=damaged takes folders of files")
+        parts = [name for name, _ in folders(dataset)]
+        sources = [source] if len(parts) == 1 else source.split(",")
+        if len(sources) != len(parts):
+            raise InputError(
+                f"--damage={source}: --dataset has {len(parts)} parts; give as many: folders of "
+                f"masks, {DRAWN} or {WHOLE}"
             )
+        self.source, self.spec, self.size, self.seed = source, spec, size, seed
+        self.count = len(list_pictures(dataset))
+        self._masks, drawn = {}, {}
+        for name, one in zip(parts, sources, strict=True):
+            pictures = find_pictures(name)
+            if one == DRAWN:
+                drawn |= {str(x.path): str(x.relative) for x in pictures}
+            else:
+                self._masks |= _paired(pictures, one)
+        self._numbers = _numbers(drawn) if drawn else None
 
     def draw(self, path):
         """The drawn mask of a picture, in a graph.
@@ -74,14 +128,12 @@ class Damage:
           path: scalar string tensor.
 
         Returns:
-          float32 [size, size, 1]; [0, 0, 1] where masks are files.
+          float32 [size, size, 1], which ``hide`` does not look at unless the picture's is drawn.
         """
-        if self._masks is not None:
+        if self._numbers is None:
             return tf.zeros([0, 0, 1])
-        name = tf.strings.substr(path, self._root, 2**30)
-        # In the upper half of int32, where no step's seed is.
-        number = 2**30 + tf.strings.to_hash_bucket_fast(name, 2**30)
-        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(number, tf.int32)])
+        number = tf.cast(self._numbers.lookup(path), tf.int32)
+        seed = tf.stack([tf.constant(self.seed, tf.int32), number])
         return masks.draw(self.spec, 1, self.size, self.size, seed)[0]
 
     def hide(self, image, path, drawn):
@@ -99,8 +151,10 @@ class Damage:
           InputError: the mask cannot be read or has another size.
         """
         height, width = image.shape[:2]
-        if self._masks is None:
+        if path not in self._masks:
             missing = image_files.resize_nearest(drawn, height, width)
+        elif not self._masks[path]:
+            missing = np.zeros([height, width, 1], np.float32)
         else:
             missing = image_files.read_mask(self._masks[path])
             if missing.shape[:2] != (height, width):

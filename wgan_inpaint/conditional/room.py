@@ -43,7 +43,7 @@ from common.completion.models import load_model
 from common.pictures import cropping, datasets, masks
 from common.pictures import images as image_files
 from common.training import folding, loop, losses
-from common.training.damage import Damage
+from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint.conditional import losses as terms
@@ -71,22 +71,6 @@ def latents(seeds, length):
         seeds,
         fn_output_signature=tf.float32,
     )
-
-
-def parted(data):
-    """Training pictures, and where they are damaged.
-
-    Args:
-      data: [B, S, S, 3] in 0..255, or [B, S, S, 4], whose last channel is not 0 where damaged; what
-        the others hold there is dropped, even if it is not a number.
-
-    Returns:
-      (float32 [B, S, S, 3] in [0, 1], 0 where damaged; float32 [B, S, S, 1], 1 = damaged).
-    """
-    damage = tf.cast(data[..., 3:] > 0, tf.float32)
-    if not damage.shape[-1]:
-        damage = tf.zeros_like(data[..., :1], tf.float32)
-    return tf.where(damage > 0.5, 0.0, tf.cast(data[..., :3], tf.float32)) / 255, damage
 
 
 class ConditionalTrainer(Trainer):
@@ -217,10 +201,7 @@ class ConditionalTrainer(Trainer):
 
     def damage(self, job):
         """Of ``--supervision=damaged``."""
-        own = self.settings
-        if own.supervision == "whole":
-            return None
-        return Damage(job.dataset, own.damage, job.holes, own.size, own.seed)
+        return damage_of(self.settings, job)
 
     def sampler(self, first, run):
         """A function that draws samples of fixed pictures and measures whether z lives.

@@ -2,18 +2,16 @@
 
 import dataclasses
 
-from common.errors import InputError
-from common.settings import setting, steps
+from common.settings import Supervision, setting, steps
 
 KINDS = ("style", "listing")
 SIZES = (32, 64, 128)
 TERMS = ("none", "l1", "mean", "energy", "mode_seeking", "rcgan")
 OBJECTIVES = ("gan", "hinge", "wgan_gp")
-SUPERVISION = ("whole", "damaged")
 
 
 @dataclasses.dataclass(frozen=True)
-class Conditional:
+class Conditional(Supervision):
     """Networks and training."""
 
     batch_size: int = 16
@@ -64,32 +62,11 @@ class Conditional:
         0.998, "Decay of the moving average of G's weights, which is used.", least=0.0, most=1.0
     )
     conditional_steps: int = steps(100_000, "Updates of both networks.", least=1)
-    supervision: str = setting(
-        "whole",
-        "What the training pictures are: whole, or damaged themselves; holes are then drawn on top "
-        "of the damage, and the loss looks only where a drawn hole hides what is known.",
-        choices=SUPERVISION,
-    )
-    damage: str = setting(
-        "",
-        "damaged: folder or glob of masks, white = damaged, each named like its picture and as "
-        "large; or 'drawn', for experiments on whole pictures: one mask for each, drawn once for "
-        "good from --seed, its name and the flags of holes.",
-    )
     validation: str = setting(
         "",
         "Folder, or tfds data set, of the whole pictures that gain and ratio are measured on; "
         "empty: the first training pictures, where they are known.",
     )
-
-    def __post_init__(self):
-        if self.supervision == "damaged" and not self.damage:
-            raise InputError(
-                "--supervision=damaged needs --damage=FOLDER with the masks of the pictures, or "
-                "--damage=drawn for pictures that are whole"
-            )
-        if self.damage and self.supervision != "damaged":
-            raise InputError("--damage is read with --supervision=damaged; give both")
 
     @property
     def size(self):
