@@ -4,6 +4,7 @@
     ACM TOG 36(4), 2017. Tables 1 and 2.
 [2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
 [3] 禅与计算机程序设计艺术. GAN在图像修复中的创新应用实践. Section 4.2.
+[4] J. Yu et al. Generative Image Inpainting with Contextual Attention. CVPR 2018. Section 4.
 """
 
 import dataclasses
@@ -17,6 +18,10 @@ class Conv(NamedTuple):
     dilation: int
     stride: float
     outputs: int
+
+
+class Attention(NamedTuple):
+    """A row of contextual attention, ``common.training.attention``; it has no weights."""
 
 
 # [1] Table 1: "conv.", "dilated conv.", "deconv." and "output" rows.
@@ -54,6 +59,10 @@ PRACTICE_COMPLETION = (
     Conv(5, 1, 1, 3),
 )
 
+# [4] A second branch beside the dilated convolutions. There it has an encoder of its own; here it
+# begins where they do.
+ATTENTION_BRANCH = (Conv(3, 1, 1, 256), Attention(), Conv(3, 1, 1, 256), Conv(3, 1, 1, 256))
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
@@ -72,6 +81,8 @@ class Architecture:
       first_norm: BatchNorm stands behind the discriminators' first convolutions, too.
       bias: the last convolutions of the completion network and of a global discriminator that
         stands alone have a bias.
+      branch: rows beside the dilated convolutions; the row that follows sees both results, one
+        behind the other in its channels. Empty for none.
       hole_size: thickest hole that it is made for; None is ``patch_size``.
     """
 
@@ -85,6 +96,7 @@ class Architecture:
     leak: float = 0.0
     first_norm: bool = True
     bias: bool = True
+    branch: tuple = ()
     hole_size: int | None = None
 
     @property

@@ -2,7 +2,8 @@
 
 ``common.training.folding`` rewrites its layers. Here, behind the dilated convolutions, only what
 the holes need is computed: where every hole of a batch fits a window of half the picture, a margin
-wide enough for the layers left to see is all that is added.
+wide enough for the layers left to see is all that is added. A network with a branch of attention,
+which looks everywhere, runs as it is.
 """
 
 import tensorflow as tf
@@ -42,10 +43,8 @@ class FoldedCompletion(tf.Module):
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)
-        # Sizes that do not halve twice are continued by their mirror image, and cut again.
-        below, right = (-shape[1]) % networks.SIZE_MULTIPLE, (-shape[2]) % networks.SIZE_MULTIPLE
         x = self.network.at(dtype, 0, 1)({"images": images, "masks": holes})
-        x = _mirror(_mirror(tf.cast(x, dtype), below, 1), right, 2)
+        x = _continued(tf.cast(x, dtype))
         x = self.network.at(dtype, 1, self._split)(x)
         rest = self.network.at(dtype, self._split)
         fits, rows, columns = _window(_quarter_boxes(holes), tf.shape(x)[1:3])
@@ -55,6 +54,38 @@ class FoldedCompletion(tf.Module):
             lambda: rest(x),
         )
         return x[:, : shape[1], : shape[2]]
+
+
+class StoredCompletion(tf.Module):
+    """A completion network with branches; cannot be trained."""
+
+    def __init__(self, build, weights, storage=tf.float32):
+        """Keeps the weights.
+
+        Args:
+          build, weights, storage: as ``common.training.folding.Stored`` takes them.
+        """
+        super().__init__(name="stored_completion")
+        self.network = folding.Stored(build, weights, storage)
+
+    def complete(self, images, holes):
+        """The network's output [B, H, W, 3] in [0, 1] for any H and W, in float32."""
+        return self._run(images, holes, tf.float32)
+
+    def complete_bfloat16(self, images, holes):
+        """The same with convolutions in bfloat16."""
+        return self._run(images, holes, tf.bfloat16)
+
+    def _run(self, images, holes, dtype):
+        shape = tf.shape(images)
+        inputs = {"images": _continued(images), "masks": _continued(holes)}
+        return self.network.at(dtype)(inputs)[:, : shape[1], : shape[2]]
+
+
+def _continued(x):
+    """[B, H, W, C] continued by its mirror image to sizes that halve twice."""
+    below, right = ((-tf.shape(x)[n]) % networks.SIZE_MULTIPLE for n in (1, 2))
+    return _mirror(_mirror(x, below, 1), right, 2)
 
 
 def _mirror(x, count, axis):

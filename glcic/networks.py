@@ -13,12 +13,15 @@ import keras
 import tensorflow as tf
 
 from common.training import layers
+from common.training.attention import ContextualAttention
 from glcic.architectures import (  # noqa: F401  the tables, too, are found here
     ARCHITECTURES,
+    ATTENTION_BRANCH,
     IIZUKA2017_COMPLETION,
     PRACTICE_COMPLETION,
     WANG2020_COMPLETION,
     Architecture,
+    Attention,
     Conv,
 )
 
@@ -61,6 +64,25 @@ def _scaled(outputs, width):
     return max(1, round(outputs * width))
 
 
+def _row(x, masks, row, name, width, dtype):
+    """One row of a table: a convolution, BatchNorm, ReLU; or attention."""
+    if isinstance(row, Attention):
+        attention = ContextualAttention(SIZE_MULTIPLE, name=name.format("attention"), dtype=dtype)
+        return attention(x, masks)
+    options = {"name": name.format("conv"), "dtype": dtype, "use_bias": False}
+    outputs = _scaled(row.outputs, width)
+    if row.stride < 1:
+        layer = keras.layers.Conv2DTranspose(
+            outputs, row.kernel, strides=round(1 / row.stride), padding="same", **options
+        )
+    else:
+        layer = layers.SymmetricConv2D(
+            outputs, row.kernel, strides=row.stride, dilation_rate=row.dilation, **options
+        )
+    x = layers.BatchNorm(name=name.format("norm"), dtype=dtype)(layer(x))
+    return keras.layers.ReLU(name=name.format("relu"), dtype=dtype)(x)
+
+
 def completion_network(architecture, width=1.0, dtype="float32"):
     """Builds the completion network C ([1] Table 1, [2] Section 2.2, [3]).
 
@@ -79,19 +101,15 @@ def completion_network(architecture, width=1.0, dtype="float32"):
     inputs = {"images": images, "masks": masks}
     x = CompletionInput(name="input")(inputs)
     *hidden, last = architecture.completion
+    dilated = [n for n, row in enumerate(hidden, 1) if row.dilation > 1]
     for n, row in enumerate(hidden, 1):
-        options = {"name": f"conv{n}", "dtype": dtype, "use_bias": False}
-        outputs = _scaled(row.outputs, width)
-        if row.stride < 1:
-            layer = keras.layers.Conv2DTranspose(
-                outputs, row.kernel, strides=round(1 / row.stride), padding="same", **options
-            )
-        else:
-            layer = layers.SymmetricConv2D(
-                outputs, row.kernel, strides=row.stride, dilation_rate=row.dilation, **options
-            )
-        x = layers.BatchNorm(name=f"norm{n}", dtype=dtype)(layer(x))
-        x = keras.layers.ReLU(name=f"relu{n}", dtype=dtype)(x)
+        if architecture.branch and n == dilated[0]:
+            beside = x
+            for m, other in enumerate(architecture.branch, 1):
+                beside = _row(beside, masks, other, f"branch_{{}}{m}", width, dtype)
+        x = _row(x, masks, row, f"{{}}{n}", width, dtype)
+        if architecture.branch and n == dilated[-1]:
+            x = keras.layers.Concatenate(name="both", dtype=dtype)([x, beside])
     x = layers.SymmetricConv2D(
         last.outputs, last.kernel, use_bias=architecture.bias, name="output", dtype=dtype
     )(x)

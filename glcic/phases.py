@@ -23,11 +23,12 @@ from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
 from common.training import folding, loop, losses, vgg19
+from common.training.attention import ContextualAttention
 from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
-from glcic.networks import ARCHITECTURES, completion_network, discriminator
+from glcic.networks import completion_network, discriminator
 from glcic.settings import PAPERS_LAYERS
 
 SAMPLES = 8  # images of a sample grid
@@ -375,12 +376,19 @@ def save_samples(path, originals, mask_spec, complete, seed, damage=0):
 
 # The room of the method "glcic": see ``common.methods``. ``settings`` are ``settings.Glcic``.
 
-KEPT = {"completion": ("network", folding.unfold)}
+
+def _restored(network, arrays, example):
+    """What an exported completion network kept, see ``folding.unfold`` and ``folding.restore``."""
+    branched = any(isinstance(layer, ContextualAttention) for layer in network.layers)
+    return (folding.restore if branched else folding.unfold)(network, arrays, example)
+
+
+KEPT = {"completion": ("network", _restored)}
 
 
 def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint."""
-    architecture = ARCHITECTURES[settings.architecture]
+    architecture = settings.tables
     return {
         "completion": completion_network(architecture, settings.width, policy),
         "discriminator": discriminator(architecture, settings.width, policy),
@@ -389,7 +397,7 @@ def networks(settings, policy="float32"):
 
 def build(settings, holes, policy):
     """A ``PhasesTrainer``."""
-    architecture, decay = ARCHITECTURES[settings.architecture], settings.decay == "cosine"
+    architecture, decay = settings.tables, settings.decay == "cosine"
     alone = {
         "completion": (settings.completion_steps, settings.learning_rate),
         "discriminator": (
@@ -453,11 +461,18 @@ def plan(settings):
 def exported(restored, completing, storage, jit_compile):
     """The completion network as a fast graph, and what is told of it."""
     del completing, jit_compile
-    name = restored.settings.architecture
-    architecture = ARCHITECTURES[name]
-    folded = inference.FoldedCompletion(restored.networks["completion"], storage)
-    return folded, {
-        "architecture": name,
+    own, network = restored.settings, restored.networks["completion"]
+    architecture = own.tables
+    if architecture.branch:
+
+        def built(policy):
+            return completion_network(architecture, own.width, policy)
+
+        module = inference.StoredCompletion(built, network.get_weights(), storage)
+    else:
+        module = inference.FoldedCompletion(network, storage)
+    return module, {
+        "architecture": own.architecture,
         "image_size": architecture.image_size,
         "hole_size": architecture.thickest_hole,
     }

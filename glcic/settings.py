@@ -4,7 +4,7 @@ import dataclasses
 
 from common.errors import InputError
 from common.settings import Supervision, setting, steps
-from glcic.architectures import ARCHITECTURES
+from glcic.architectures import ARCHITECTURES, ATTENTION_BRANCH
 from glcic.geometry import SIZE, geometry
 
 _GAN = ("nonsaturating", "minimax")
@@ -29,6 +29,9 @@ class Glcic(Supervision):
     mask_kind: tuple = ("rectangle",)
     architecture: str = setting("wang2020", "The paper's networks.", choices=tuple(ARCHITECTURES))
     width: float = setting(1.0, "Factor on every layer's channels.", least=1 / 64, most=16)
+    attention: bool = setting(
+        False, "Contextual attention in a branch beside the completion network's dilated layers."
+    )
     discriminator_learning_rate: float = setting(
         0.0, "Of the discriminators; 0: learning_rate.", least=0.0
     )
@@ -97,9 +100,15 @@ class Glcic(Supervision):
             )
 
     @property
+    def tables(self):
+        """The ``glcic.architectures.Architecture``, with what is added to it."""
+        tables = ARCHITECTURES[self.architecture]
+        return dataclasses.replace(tables, branch=ATTENTION_BRANCH) if self.attention else tables
+
+    @property
     def size(self):
         """Side of the training images in pixels."""
-        return ARCHITECTURES[self.architecture].image_size
+        return self.tables.image_size
 
 
 @dataclasses.dataclass(frozen=True)

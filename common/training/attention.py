@@ -1,0 +1,177 @@
+"""Attention: a missing place is painted with what known places look like.
+
+[1] J. Yu et al. Generative Image Inpainting with Contextual Attention. CVPR 2018, Section 4.1, and
+    the authors' code (``inpaint_ops.py``).
+
+Four things differ from the code of [1]. What is not known has no weight at all, so that the weights
+of a place add up to one. A patch that holds a missing pixel is no key; without any key the
+features are returned as they are. Overlapping patches are divided by how many there are, at the
+border too, where [1] divides by four and darkens. Scores are propagated to neighbours in the plane
+and not from the end of a row to the begin of the next.
+"""
+
+import keras
+import tensorflow as tf
+
+SCALE = 10.0  # of the scores ([1]'s softmax_scale)
+RATE = 2  # patches are compared at half size
+CHUNK = 4  # rows of queries whose scores are in memory at a time
+_LEAST_NORM = 1e-4
+_FORBIDDEN = -1e9
+
+
+def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=CHUNK):
+    """Every place as the mean of what known places look like, the more alike the more weight.
+
+    Places are compared by 3x3 patches at half size, keys at length 1, and stand for patches of 4x4
+    at full size. Memory grows with the number of places times ``chunk`` rows of them.
+
+    Args:
+      features: float32 [B, H, W, C] of any H and W.
+      missing: float32 [B, H, W, 1], 1 = missing.
+      propagate: add the scores of neighbours to those of their common neighbours: where one
+        place looks, those beside it look beside that.
+      scale: of the scores.
+      chunk: rows of queries at a time.
+
+    Returns:
+      float32 [B, H, W, C].
+    """
+    features = tf.cast(features, tf.float32)
+    places, keys, values, bias, any_key = _prepared(features, missing)
+    batch, rows, columns = (tf.shape(places)[n] for n in range(3))
+    chunks = -(-rows // chunk)
+    padded = tf.pad(places, [[0, 0], [1, chunks * chunk - rows + 1], [1, 1], [0, 0]])
+
+    def attend(part, keys, values, bias):
+        weights = _weights(part, keys, bias, propagate, scale, chunk)
+        return tf.einsum("brwk,bkc->brwc", weights, values)
+
+    # A loop would keep the scores of all chunks for the gradient: they are computed again.
+    attend = tf.recompute_grad(attend)
+    size = tf.stack([batch, chunk + 2, columns + 2, tf.shape(places)[3]])
+
+    def one(n):
+        # A slice of Python's has no size that XLA would know.
+        part = tf.slice(padded, tf.stack([0, n * chunk, 0, 0]), size)
+        return attend(part, keys, values, bias)
+
+    looked = tf.map_fn(one, tf.range(chunks), fn_output_signature=tf.float32)
+    looked = tf.transpose(looked, [1, 0, 2, 3, 4])
+    shape = [batch, chunks * chunk, columns, values.shape[-1]]
+    patches = tf.reshape(looked, shape)[:, :rows]
+    found = _overlapped(patches, tf.shape(features))
+    return tf.where(any_key, found, features)
+
+
+def where_it_looks(features, missing, propagate=True):
+    """The known place that each place looks at most, at half size.
+
+    Args:
+      features, missing, propagate: as ``contextual_attention`` takes them.
+
+    Returns:
+      int32 [B, h, w, 2], h and w being H / 2 and W / 2, rounded up: row and column.
+    """
+    places, keys, _, bias, _ = _prepared(tf.cast(features, tf.float32), missing)
+    rows, columns = (tf.shape(places)[n] for n in (1, 2))
+    padded = tf.pad(places, [[0, 0], [1, 1], [1, 1], [0, 0]])
+
+    def one(n):
+        part = tf.slice(padded, tf.stack([0, n, 0, 0]), tf.stack([-1, 3, -1, -1]))
+        weights = _weights(part, keys, bias, propagate, SCALE, 1)
+        return tf.argmax(weights[:, 0], axis=-1, output_type=tf.int32)
+
+    best = tf.map_fn(one, tf.range(rows), fn_output_signature=tf.int32)  # (h, B, w)
+    best = tf.transpose(best, [1, 0, 2])
+    return tf.stack([best // columns, best % columns], axis=-1)
+
+
+def _prepared(features, missing):
+    """(queries [B, h, w, 9C], keys of them, values [B, hw, 16C], bias [B, hw], whether any key)."""
+    channels = features.shape[-1]
+    places = _patches(features[:, ::RATE, ::RATE], 3, 1)
+    norms = tf.reduce_sum(tf.square(places), axis=-1, keepdims=True)
+    keys = places * tf.math.rsqrt(tf.maximum(norms, _LEAST_NORM**2))
+    values = _patches(features, 2 * RATE, RATE)
+    shape = tf.shape(features)
+    values = tf.reshape(values, [shape[0], -1, (2 * RATE) ** 2 * channels])
+    # Of what a key is compared by and what it stands for nothing may be missing.
+    hidden = tf.nn.max_pool2d(tf.cast(missing, tf.float32), RATE, RATE, "SAME")
+    hidden = tf.nn.max_pool2d(hidden, 3, 1, "SAME") > 0.5
+    hidden = tf.reshape(hidden, [shape[0], -1])
+    bias = tf.where(hidden, _FORBIDDEN, 0.0)
+    any_key = ~tf.reduce_all(hidden, axis=1)
+    return places, keys, values, bias, tf.reshape(any_key, [-1, 1, 1, 1])
+
+
+def _patches(x, size, step):
+    ones = [1, 1, 1, 1]
+    return tf.image.extract_patches(x, [1, size, size, 1], [1, step, step, 1], ones, "SAME")
+
+
+def _weights(part, keys, bias, propagate, scale, chunk):
+    """Softmax over the keys, [B, chunk, w, h w], of queries with a rim [B, chunk + 2, w + 2, D]."""
+    shape = tf.shape(keys)
+    batch, rows, columns = shape[0], shape[1], shape[2]
+    flat = tf.reshape(keys, [batch, rows * columns, keys.shape[-1]])
+    if not propagate:
+        part = tf.slice(part, [0, 1, 1, 0], tf.stack([batch, chunk, columns, part.shape[-1]]))
+        scores = tf.einsum("brwc,bkc->brwk", part, flat)
+    else:
+        scores = tf.einsum("brwc,bkc->brwk", part, flat)
+        scores = tf.reshape(scores, tf.stack([batch, chunk + 2, columns + 2, rows, columns]))
+        scores = tf.pad(scores, [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]])
+        size = tf.stack([batch, chunk, columns, rows, columns])
+        scores = tf.add_n(
+            [tf.slice(scores, [0, i, j, i, j], size) for i in range(3) for j in range(3)]
+        )
+        scores = tf.reshape(scores, tf.stack([batch, chunk, columns, rows * columns]))
+    return tf.nn.softmax(scale * scores + bias[:, None, None], axis=-1)
+
+
+def _overlapped(patches, shape):
+    """The picture [B, H, W, C] of 4x4 patches [B, h, w, 16 C] two apart, the mean where several."""
+    total = _added(patches, shape)
+    count = _added(tf.ones_like(patches[:1, ..., : 4 * RATE**2]), [1, shape[1], shape[2], 1])
+    return total / count
+
+
+def _added(patches, shape):
+    batch, rows, columns = (tf.shape(patches)[n] for n in range(3))
+    channels = patches.shape[-1] // 16
+    patches = tf.reshape(patches, tf.stack([batch, rows, columns, 4, 4, channels]))
+    total = 0.0
+    for i in (0, 2):
+        for j in (0, 2):
+            quarter = tf.transpose(patches[:, :, :, i : i + 2, j : j + 2], [0, 1, 3, 2, 4, 5])
+            quarter = tf.reshape(quarter, tf.stack([batch, 2 * rows, 2 * columns, channels]))
+            total += tf.pad(quarter, [[0, 0], [i, 2 - i], [j, 2 - j], [0, 0]])
+    # The first patch begins one pixel outside.
+    size = tf.stack([batch, shape[1], shape[2], channels])
+    return tf.slice(total, [0, 1, 1, 0], size)
+
+
+@keras.saving.register_keras_serializable(package="completion")
+class ContextualAttention(keras.layers.Layer):
+    """``contextual_attention`` as a layer without weights, in float32 whatever the policy."""
+
+    def __init__(self, step, **kwargs):
+        """Makes a layer.
+
+        Args:
+          step: pixels of the masks for each of the features, per axis.
+          **kwargs: of ``keras.layers.Layer``.
+        """
+        super().__init__(**kwargs)
+        self.step = step
+
+    def call(self, features, masks):
+        """Features [B, H, W, C], masks [B, step H, step W, 1] -> [B, H, W, C] of their type."""
+        missing = tf.nn.max_pool2d(masks, self.step, self.step, "VALID")
+        return tf.cast(contextual_attention(features, missing), features.dtype)
+
+    def compute_output_shape(self, features_shape, masks_shape):
+        """The features' shape."""
+        del masks_shape
+        return features_shape

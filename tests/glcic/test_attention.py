@@ -1,0 +1,151 @@
+"""A branch of contextual attention: built, trained, exported, begun from."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.pictures.images import read_image, write_image
+from common.serving import export
+from common.training.attention import ContextualAttention
+from common.training.runs import Row
+from glcic import inference, networks, phases
+from glcic.networks import Attention, Conv
+from glcic.settings import Glcic
+from tests import commands
+from tests.glcic.test_networks import counts, full
+from tests.glcic.test_phases import IMAGES, SMALL, close, make_trainer, same, step, trained
+
+BRANCHED = dataclasses.replace(SMALL, branch=(Conv(3, 1, 1, 8), Attention(), Conv(3, 1, 1, 8)))
+# Two halvings, as the exported graph wants them.
+TABLES = dataclasses.replace(
+    BRANCHED,
+    completion=(
+        Conv(5, 1, 1, 4),
+        Conv(3, 1, 2, 6),
+        Conv(3, 1, 2, 8),
+        Conv(3, 2, 1, 8),
+        Conv(4, 1, 1 / 2, 6),
+        Conv(4, 1, 1 / 2, 4),
+        Conv(3, 1, 1, 3),
+    ),
+)
+
+
+def lively(tables=TABLES, seed=1):
+    """A network whose output depends on what it sees."""
+    keras.utils.set_random_seed(seed)
+    network = networks.completion_network(tables)
+    layer = network.get_layer("output")
+    layer.kernel.assign(layer.kernel * 30)
+    return network
+
+
+def scene(height=24, width=20):
+    images = np.random.default_rng(0).random((2, height, width, 3), np.float32)
+    holes = np.zeros((2, height, width, 1), np.float32)
+    holes[:, 8:13, 7:12] = 1
+    return images, holes
+
+
+def test_the_branch_is_beside_the_dilated_convolutions():
+    plain = full("wang2020")[0]
+    network = networks.completion_network(Glcic(attention=True).tables)
+    kernel = 9 * 256 * 256
+    three = np.array([kernel + 4 * 256, kernel + 2 * 256]) * 3
+    assert tuple(np.array(counts(network)) - counts(plain)) == tuple(three + kernel)
+    attention = network.get_layer("branch_attention2")
+    assert isinstance(attention, ContextualAttention) and not attention.weights
+    both = network.get_layer("both")
+    assert [x._keras_history.operation.name for x in both._inbound_nodes[0].input_tensors] == [
+        "relu9", "branch_relu4",
+    ]  # fmt: skip
+    assert Glcic().tables is networks.ARCHITECTURES["wang2020"]
+
+
+def test_every_phase_trains_with_it_and_hidden_pixels_do_not_matter():
+    trainer = make_trainer(architecture=TABLES)
+    for phase in ("completion", "joint"):
+        before = trained(trainer.completion)
+        step(trainer, phase)
+        assert not any(same(before, trained(trainer.completion)))
+    network, (images, holes) = lively(), scene()
+    results = [
+        network({"images": np.where(holes > 0, np.float32(x), images), "masks": holes})
+        for x in (0, np.nan)
+    ]
+    np.testing.assert_array_equal(*results)
+
+
+def test_a_step_compiled_with_xla_equals_the_eager_one():
+    eager, compiled = (make_trainer(architecture=TABLES) for _ in range(2))
+    values, others = step(eager, "completion"), step(compiled, "completion", compiled=True)
+    assert values == pytest.approx(others, rel=1e-3)
+    close(trained(compiled.completion), trained(eager.completion), atol=1e-3)
+
+
+def test_what_is_exported_is_the_network_at_any_size(tmp_path):
+    network = lively()
+    module = inference.StoredCompletion(
+        lambda policy: networks.completion_network(TABLES, dtype=policy), network.get_weights()
+    )
+    images, holes = scene()
+    expected = network({"images": images, "masks": holes}).numpy()
+    np.testing.assert_allclose(module.complete(images, holes), expected, atol=1e-5)
+    export.save(module, tmp_path / "model", {"method": "glcic", "hole_size": 8})
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    for size in ((24, 20), (23, 31), (3, 2)):
+        images, holes = scene(*size)
+        holes[:, :1, :1] = 1
+        found = loaded.signatures["complete"](images=images, masks=holes)["completed"]
+        assert found.shape == images.shape and np.isfinite(found).all()
+        np.testing.assert_array_equal(np.where(holes > 0, images, found), images)
+        half = loaded.signatures["complete_bfloat16"](images=images, masks=holes)["completed"]
+        assert np.abs(half - found).mean() < 0.02
+    # Training goes on from it.
+    where, take = phases.KEPT["completion"]
+    other = lively(seed=2)
+    assert not take(other, [x.numpy() for x in getattr(loaded, where).arrays], None)
+    for one, same_one in zip(other.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same_one)
+
+
+def test_the_plain_network_is_kept_folded():
+    network, other = (lively(SMALL, seed) for seed in (1, 2))
+    folded = phases.folding.FoldedNetwork(network)
+    images, holes = scene(16, 16)
+    inputs = {"images": images, "masks": holes}
+    _, take = phases.KEPT["completion"]
+    assert not take(other, [x.numpy() for x in folded.arrays], inputs)
+    np.testing.assert_allclose(other(inputs), network(inputs), atol=1e-3)
+
+
+def test_the_command_trains_exports_and_completes_with_it(tmp_path):
+    for n in range(2):
+        noise = np.random.default_rng(n).random((17, 15, 3), np.float32)
+        write_image(tmp_path / "photos" / f"{n}.png", np.repeat(np.repeat(noise, 8, 0), 8, 1)[:130])
+    told = (
+        "--attention", "--width=0.03", "--batch_size=2", "--completion_steps=1",
+        "--discriminator_steps=0", "--joint_steps=0", "--progressive_steps=1",
+        "--dataset=photos", "--resize_min=128", "--resize_max=128",
+    )  # fmt: skip
+    result = commands.run("glcic.train", *told, "--run_dir=run", cwd=tmp_path)
+    # The pictures are less than 128 px wide: they are enlarged.
+    assert result.returncode == 0, result.stderr
+    arguments = ("--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none")
+    result = commands.run("glcic.complete", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    before, after = (read_image(tmp_path / x / "0.png") for x in ("photos", "completed"))
+    assert 0.1 < (before != after).any(-1).mean() < 0.4
+    begun = ("--run_dir=other", "--init_from=run/saved_model")
+    result = commands.run("glcic.train", *told, *begun, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "completion" in result.stdout + result.stderr
+
+
+def test_progressive_steps_have_smaller_maps():
+    trainer = make_trainer(architecture=TABLES)
+    trainer.begin(Row("completion", 1, len(IMAGES), 8))
+    assert np.isfinite(float(trainer.train_step(IMAGES)["loss"]))
