@@ -5,6 +5,9 @@
 [2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
 [3] 禅与计算机程序设计艺术. GAN在图像修复中的创新应用实践. Section 4.2.
 [4] J. Yu et al. Generative Image Inpainting with Contextual Attention. CVPR 2018. Section 4.
+[5] H. Zhang et al. Self-Attention Generative Adversarial Networks. ICML 2019. Sections 3 and 4.
+[6] T.-C. Wang et al. High-Resolution Image Synthesis and Semantic Manipulation with Conditional
+    GANs. CVPR 2018. Section 3.2.
 """
 
 import dataclasses
@@ -63,6 +66,10 @@ PRACTICE_COMPLETION = (
 # begins where they do.
 ATTENTION_BRANCH = (Conv(3, 1, 1, 256), Attention(), Conv(3, 1, 1, 256), Conv(3, 1, 1, 256))
 
+ATTENDED = (
+    16  # least side of a map with self-attention: [5] has 32 at 128 px; a quarter of its cost
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
@@ -83,6 +90,10 @@ class Architecture:
         stands alone have a bias.
       branch: rows beside the dilated convolutions; the row that follows sees both results, one
         behind the other in its channels. Empty for none.
+      self_attention: discriminators have self-attention behind the last convolution whose map is at
+        least ``ATTENDED`` wide, and spectral normalization and biases in place of BatchNorm ([5]).
+      scales: discriminators with weights of their own that see the pictures at full size, at half
+        of it and so on, their first rows left out one by one ([6]).
       hole_size: thickest hole that it is made for; None is ``patch_size``.
     """
 
@@ -97,7 +108,20 @@ class Architecture:
     first_norm: bool = True
     bias: bool = True
     branch: tuple = ()
+    self_attention: bool = False
+    scales: int = 1
     hole_size: int | None = None
+
+    def at_scale(self, scale):
+        """The discriminators' tables for pictures of 1 / 2^scale of the size."""
+        return dataclasses.replace(
+            self,
+            image_size=self.image_size >> scale,
+            patch_size=self.patch_size >> scale,
+            global_outputs=self.global_outputs[scale:],
+            local_outputs=self.local_outputs[scale:],
+            scales=1,
+        )
 
     @property
     def thickest_hole(self):

@@ -4,6 +4,8 @@
     ACM TOG 36(4), 2017. Tables 1 and 2.
 [2] 王可新, 王力. 基于生成对抗网络的图像修复算法. 智能计算机与应用 10, 2020. Section 2.
 [3] 禅与计算机程序设计艺术. GAN在图像修复中的创新应用实践. Section 4.2.
+[6] T.-C. Wang et al. High-Resolution Image Synthesis and Semantic Manipulation with Conditional
+    GANs. CVPR 2018. Section 3.2.
 
 Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1 = missing.
 A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
@@ -12,10 +14,11 @@ A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
 import keras
 import tensorflow as tf
 
-from common.training import layers
+from common.training import layers, spectral
 from common.training.attention import ContextualAttention
 from glcic.architectures import (  # noqa: F401  the tables, too, are found here
     ARCHITECTURES,
+    ATTENDED,
     ATTENTION_BRANCH,
     IIZUKA2017_COMPLETION,
     PRACTICE_COMPLETION,
@@ -117,23 +120,55 @@ def completion_network(architecture, width=1.0, dtype="float32"):
     return keras.Model(inputs, x, name="completion")
 
 
+class Halved(keras.layers.Layer):
+    """Pictures at half their size: means over 3x3 pixels, two apart, of those that there are.
+
+    One pixel outside is looked at on every side, as [6] does, and does not count; TensorFlow's SAME
+    would look outside at the end alone and shift the picture.
+    """
+
+    def call(self, images):
+        """[B, H, W, C] -> [B, H / 2, W / 2, C], H and W even."""
+
+        def pooled(x):
+            padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+            return tf.nn.avg_pool2d(padded, 3, 2, "VALID")
+
+        return pooled(images) / pooled(tf.ones_like(images[:1, ..., :1]))
+
+    def compute_output_shape(self, input_shape):
+        """Half of height and width."""
+        batch, height, width, channels = input_shape
+        return batch, height // 2, width // 2, channels
+
+
 def _convolutions(x, name, outputs, architecture, width, dtype):
     """The 5x5 stride-2 convolutions of one discriminator."""
+    spectral_norm = architecture.self_attention
+    kind = spectral.SpectralConv2D if spectral_norm else layers.SymmetricConv2D
+    attended = [n for n in range(1, len(outputs) + 1) if x.shape[1] >> n >= ATTENDED]
     for n, channels in enumerate(outputs, 1):
-        x = layers.SymmetricConv2D(
+        x = kind(
             _scaled(channels, width),
             5,
             strides=2,
-            use_bias=False,
+            use_bias=spectral_norm,
             name=f"{name}_conv{n}",
             dtype=dtype,
         )(x)
-        if n > 1 or architecture.first_norm:
+        if not spectral_norm and (n > 1 or architecture.first_norm):
             x = layers.BatchNorm(name=f"{name}_norm{n}", dtype=dtype)(x)
         x = keras.layers.ReLU(
             negative_slope=architecture.leak, name=f"{name}_relu{n}", dtype=dtype
         )(x)
+        if spectral_norm and n == max(attended, default=0):
+            x = spectral.SelfAttention(name=f"{name}_attention", dtype=dtype)(x)
     return x
+
+
+def _dense(architecture, outputs, **options):
+    kind = spectral.SpectralDense if architecture.self_attention else keras.layers.Dense
+    return kind(outputs, **options)
 
 
 def _branch(x, name, outputs, architecture, width, dtype):
@@ -141,7 +176,9 @@ def _branch(x, name, outputs, architecture, width, dtype):
     x = _convolutions(x, name, outputs, architecture, width, dtype)
     x = keras.layers.Flatten(name=f"{name}_flatten", dtype=dtype)(x)
     features = _scaled(architecture.features, width)
-    return keras.layers.Dense(features, activation="relu", name=f"{name}_features", dtype=dtype)(x)
+    return _dense(architecture, features, activation="relu", name=f"{name}_features", dtype=dtype)(
+        x
+    )
 
 
 def discriminator(architecture, width=1.0, dtype="float32"):
@@ -158,26 +195,40 @@ def discriminator(architecture, width=1.0, dtype="float32"):
       A ``keras.Model`` from {"images": [B, S, S, 3], "patches": [B, P, P, 3]} in [0, 1], with
       S and P the architecture's image and patch size, to logits [B, 1], float32: the two
       1024-vectors, concatenated to 2048, to one number whose sigmoid is P(real). Without a local
-      discriminator from {"images"} alone.
+      discriminator from {"images"} alone. At several scales to a list of such logits, the full
+      size's first ([6]).
     """
-    images = keras.Input((architecture.image_size, architecture.image_size, 3), name="images")
-    if not architecture.local_outputs:
-        return _alone(images, architecture, width, dtype)
-    patches = keras.Input((architecture.patch_size, architecture.patch_size, 3), name="patches")
+    side, patch = architecture.image_size, architecture.patch_size
+    inputs = {"images": keras.Input((side, side, 3), name="images")}
+    if architecture.local_outputs:
+        inputs["patches"] = keras.Input((patch, patch, 3), name="patches")
+    seen, logits = inputs, []
+    for scale in range(architecture.scales):
+        suffix = f"_{2**scale}" if scale else ""
+        if scale:
+            seen = {name: Halved(name=f"{name}{suffix}")(x) for name, x in seen.items()}
+        logits.append(_logits(seen, suffix, architecture.at_scale(scale), width, dtype))
+    return keras.Model(inputs, logits if len(logits) > 1 else logits[0], name="discriminator")
+
+
+def _logits(seen, suffix, architecture, width, dtype):
+    """What the discriminators of one scale say."""
+    if "patches" not in seen:
+        return _alone(seen["images"], suffix, architecture, width, dtype)
     vectors = [
-        _branch(x, name, outputs, architecture, width, dtype)
+        _branch(x, f"{name}{suffix}", outputs, architecture, width, dtype)
         for x, name, outputs in (
-            (images, "global", architecture.global_outputs),
-            (patches, "local", architecture.local_outputs),
+            (seen["images"], "global", architecture.global_outputs),
+            (seen["patches"], "local", architecture.local_outputs),
         )
     ]
-    x = keras.layers.Concatenate(name="concatenate", dtype=dtype)(vectors)
-    logits = keras.layers.Dense(1, name="logits", dtype="float32")(x)
-    return keras.Model({"images": images, "patches": patches}, logits, name="discriminator")
+    x = keras.layers.Concatenate(name=f"concatenate{suffix}", dtype=dtype)(vectors)
+    return _dense(architecture, 1, name=f"logits{suffix}", dtype="float32")(x)
 
 
-def _alone(images, architecture, width, dtype):
-    x = _convolutions(images, "global", architecture.global_outputs, architecture, width, dtype)
-    x = keras.layers.Conv2D(1, 4, use_bias=architecture.bias, name="logits", dtype="float32")(x)
-    logits = keras.layers.Flatten(name="numbers", dtype="float32")(x)
-    return keras.Model({"images": images}, logits, name="discriminator")
+def _alone(images, suffix, architecture, width, dtype):
+    name = f"global{suffix}"
+    x = _convolutions(images, name, architecture.global_outputs, architecture, width, dtype)
+    kind = spectral.SpectralValidConv2D if architecture.self_attention else keras.layers.Conv2D
+    options = {"use_bias": architecture.bias, "name": f"logits{suffix}", "dtype": "float32"}
+    return keras.layers.Flatten(name=f"numbers{suffix}", dtype="float32")(kind(1, 4, **options)(x))

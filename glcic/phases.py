@@ -22,7 +22,7 @@ from common import figures
 from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.training import folding, loop, losses, vgg19
+from common.training import folding, loop, losses, spectral, vgg19
 from common.training.attention import ContextualAttention
 from common.training.damage import damage_of, parted
 from common.training.runs import Row
@@ -54,7 +54,7 @@ class Weights:
     Attributes:
       alpha: of the adversarial term, in phase 3.
       beta: of the perceptual term, in phases 1 and 3.
-      minimax: the adversarial term is the papers' log(1 - D) instead of -log D.
+      gan: of ``losses.ADVERSARIAL``: the papers' is "minimax".
       reconstruction: L_M is ``losses.masked_mse`` ("all") or ``losses.missing_mse`` ("missing"),
         which is some twenty times as large, so that alpha and beta count for so much less; or
         ``losses.each_hole_mse`` ("each_hole", [3]).
@@ -72,7 +72,7 @@ class Weights:
 
     alpha: float
     beta: float = 0.0
-    minimax: bool = False
+    gan: str = "nonsaturating"
     reconstruction: str = "all"
     perceptual_on: str = "pasted"
     known: float = 0.0
@@ -244,7 +244,7 @@ class PhasesTrainer(Trainer):
         seen = {"images": images}
         if self.patch_size:
             seen["patches"] = patches.cut(images, places, self.patch_size)
-        return self.discriminator(seen, training=True)
+        return tf.nest.flatten(self.discriminator(seen, training=True))  # of several scales
 
     def damage(self, job):
         """Of ``--supervision=damaged``."""
@@ -297,10 +297,12 @@ class PhasesTrainer(Trainer):
         return {"discriminator": self._train_discriminator(images, other_places, shown, places)}
 
     def _train_discriminator(self, real, real_places, fake, fake_places):
+        of_discriminator, _ = losses.ADVERSARIAL[self.weights_of_loss.gan]
         with tf.GradientTape() as tape:
-            loss = losses.discriminator_gan(
-                self._judge(real, real_places), self._judge(tf.stop_gradient(fake), fake_places)
-            )
+            real_scores = self._judge(real, real_places)
+            with spectral.fixed(self.discriminator):
+                fake_scores = self._judge(tf.stop_gradient(fake), fake_places)
+            loss = tf.add_n(list(map(of_discriminator, real_scores, fake_scores)))
         self.apply(tape, loss, "discriminator")
         return loss
 
@@ -314,9 +316,9 @@ class PhasesTrainer(Trainer):
             with tape.stop_recording():
                 discriminator_loss = self._train_discriminator(images, other_places, shown, places)
             loss, parts = self._reconstruction(completed, images, holes)
-            parts["gan"] = losses.generator_gan(
-                self._judge(shown, places), self.weights_of_loss.minimax
-            )
+            _, of_completion = losses.ADVERSARIAL[self.weights_of_loss.gan]
+            with spectral.fixed(self.discriminator):
+                parts["gan"] = tf.add_n(list(map(of_completion, self._judge(shown, places))))
             loss += self.weights_of_loss.alpha * parts["gan"]
         self.apply(tape, loss, "completion")
         return {"loss": loss, **parts, "discriminator": discriminator_loss}
@@ -427,7 +429,7 @@ def build(settings, holes, policy):
         Weights(
             settings.alpha,
             settings.beta,
-            settings.gan == "minimax",
+            settings.gan,
             settings.reconstruction,
             settings.perceptual_on,
             settings.known_weight,

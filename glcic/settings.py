@@ -8,6 +8,7 @@ from glcic.architectures import ARCHITECTURES, ATTENTION_BRANCH
 from glcic.geometry import SIZE, geometry
 
 _GAN = ("nonsaturating", "minimax")
+_GLCIC_GAN = (*_GAN, "hinge", "least_squares")
 PAPERS_LAYERS = "wang2020"
 # VGG19's convolutions, by Keras's names.
 _VGG19 = tuple(
@@ -43,7 +44,20 @@ class Glcic(Supervision):
     alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0.0)
     reconstruction_weight: float = setting(1.0, "Weight of the reconstruction loss.", least=0.0)
     beta: float = setting(0.0, "Weight of the perceptual loss.", least=0.0)
-    gan: str = setting("nonsaturating", "Completion network's GAN term.", choices=_GAN)
+    gan: str = setting(
+        "nonsaturating",
+        "Cross-entropy, the completion network's -log D or log(1 - D), or another loss of both.",
+        choices=_GLCIC_GAN,
+    )
+    self_attention: bool = setting(
+        False, "Discriminators with self-attention, and spectral normalization for BatchNorm."
+    )
+    discriminator_scales: int = setting(
+        1,
+        "Discriminators of their own at the full size, at half of it, ...; their losses are added.",
+        least=1,
+        most=3,
+    )
     reconstruction: str = setting(
         "all",
         "Squared error in the hole: mean over all pixels, in [0, 1]; over the missing, in [-1, 1]; "
@@ -102,8 +116,12 @@ class Glcic(Supervision):
     @property
     def tables(self):
         """The ``glcic.architectures.Architecture``, with what is added to it."""
-        tables = ARCHITECTURES[self.architecture]
-        return dataclasses.replace(tables, branch=ATTENTION_BRANCH) if self.attention else tables
+        return dataclasses.replace(
+            ARCHITECTURES[self.architecture],
+            branch=ATTENTION_BRANCH if self.attention else (),
+            self_attention=self.self_attention,
+            scales=self.discriminator_scales,
+        )
 
     @property
     def size(self):

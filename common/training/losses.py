@@ -7,7 +7,11 @@
 [5] Gulrajani 2017, Improved Training of Wasserstein GANs, eq. (3) and Algorithm 1.
 [6] Pathak 2016, Context Encoders: Feature Learning by Inpainting, and the authors' Torch code.
 [7] 禅与计算机程序设计艺术, GAN在图像修复中的创新应用实践, Section 4.3.
+[8] Mao 2017, Least Squares Generative Adversarial Networks, eq. (9).
+[9] Zhang 2019, Self-Attention Generative Adversarial Networks, eq. (4).
 """
+
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -196,6 +200,32 @@ def generator_gan(fake_logits, minimax=False):
     return _cross_entropy(fake_logits, 1.0)
 
 
+def discriminator_hinge(real_scores, fake_scores):
+    """``E max(0, 1 - D(x)) + E max(0, 1 + D(x'))`` ([9]); the generator's is ``-E D(x')``.
+
+    Args:
+      real_scores: scores of real images.
+      fake_scores: of completed or generated ones.
+    """
+    return tf.reduce_mean(tf.nn.relu(1 - real_scores)) + tf.reduce_mean(tf.nn.relu(1 + fake_scores))
+
+
+def discriminator_least_squares(real_scores, fake_scores):
+    """``E (D(x) - 1)^2 / 2 + E D(x')^2 / 2`` ([8] with a = 0, b = c = 1).
+
+    Args:
+      real_scores: scores of real images.
+      fake_scores: of completed ones.
+    """
+    real = tf.reduce_mean(tf.math.squared_difference(real_scores, 1.0))
+    return (real + tf.reduce_mean(tf.square(fake_scores))) / 2
+
+
+def generator_least_squares(fake_scores):
+    """``E (D(x') - 1)^2 / 2`` ([8])."""
+    return tf.reduce_mean(tf.math.squared_difference(fake_scores, 1.0)) / 2
+
+
 def wasserstein_critic(real_scores, fake_scores):
     """``E f(G(z)) - E f(x)``, which the critic minimizes ([4] Algorithm 1, lines 5-6).
 
@@ -237,3 +267,12 @@ def gradient_penalty(critic, real, fake, epsilon):
     # Without the constant, the root's gradient at zero is not a number.
     norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3]) + 1e-12)
     return tf.reduce_mean(tf.square(norms - 1))
+
+
+ADVERSARIAL = {
+    "nonsaturating": (discriminator_gan, generator_gan),
+    "minimax": (discriminator_gan, functools.partial(generator_gan, minimax=True)),
+    "hinge": (discriminator_hinge, wasserstein_generator),
+    "least_squares": (discriminator_least_squares, generator_least_squares),
+}
+"""By name a discriminator's loss, of real and fake scores, and its generator's, of fake ones."""

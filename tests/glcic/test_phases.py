@@ -62,6 +62,7 @@ def make_trainer(
     seed=5,
     fill="mean",
     architecture=SMALL,
+    gan="nonsaturating",
     **readings,
 ):
     """A trainer with plain gradient descent, the same weights every time."""
@@ -76,7 +77,7 @@ def make_trainer(
         holes,
         architecture.image_size,
         architecture.patch_size,
-        phases.Weights(alpha, beta, minimax, **readings),
+        phases.Weights(alpha, beta, "minimax" if minimax else gan, **readings),
         features,
         seed,
         fill,
@@ -509,12 +510,14 @@ def test_the_plan_is_the_three_phases():
         ({"judged": "output"}, "gan"),
         ({"perceptual_on": "output"}, "perceptual"),
         ({"gan": "minimax"}, "gan"),
+        ({"gan": "hinge"}, "gan"),
+        ({"gan": "least_squares"}, "gan"),
         ({"fill": "black"}, "mse"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_a_setting_reaches_the_loss(choice, measure, monkeypatch):
-    monkeypatch.setitem(phases.ARCHITECTURES, "small", SMALL)
+    monkeypatch.setitem(networks.ARCHITECTURES, "small", SMALL)
     monkeypatch.setattr(phases.vgg19, "feature_extractor", lambda *_, **__: features)
     values = []
     for chosen in ({}, choice):

@@ -156,7 +156,7 @@ class ConditionalTrainer(Trainer):
                 loss = losses.discriminator_gan(*scores)
                 loss *= 0.5 if own.discriminator_halves == "mean" else 1
             elif own.objective == "hinge":  # [4]
-                loss = tf.reduce_mean(tf.nn.relu(1 - scores[0]) + tf.nn.relu(1 + scores[1]))
+                loss = losses.discriminator_hinge(*scores)
             else:
                 loss = losses.wasserstein_critic(*scores)
             if own.objective == "wgan_gp":

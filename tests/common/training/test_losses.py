@@ -242,6 +242,17 @@ def test_large_logits_give_finite_losses_and_the_exact_gradients(size):
         assert gradient == pytest.approx(expected[name], abs=1e-30)
 
 
+def test_hinge_and_least_squares_on_hand_picked_scores():
+    real, fake = tf.constant([[2.0], [0.5]]), tf.constant([[-3.0], [0.25]])
+    of_discriminator, of_generator = losses.ADVERSARIAL["hinge"]
+    assert float(of_discriminator(real, fake)) == pytest.approx(0.5 / 2 + 1.25 / 2)
+    assert float(of_generator(fake)) == pytest.approx(2.75 / 2)
+    of_discriminator, of_generator = losses.ADVERSARIAL["least_squares"]
+    expected = (1 + 0.25) / 4 + (9 + 0.0625) / 4
+    assert float(of_discriminator(real, fake)) == pytest.approx(expected)
+    assert float(of_generator(fake)) == pytest.approx((16 + 0.5625) / 4)
+
+
 def test_wasserstein_losses_on_hand_picked_scores():
     real, fake = tf.constant([[1.0], [4.0]]), tf.constant([[-2.0], [0.5]])
     assert float(losses.wasserstein_critic(real, fake)) == pytest.approx(-0.75 - 2.5)
