@@ -31,6 +31,7 @@ COMMANDS = (
     "wgan_inpaint.studies.variants",
     "wgan_inpaint.benchmark",
     "common.compare",
+    "common.flicker",
 )
 
 OUTPUTS = ("stdout", "stderr")

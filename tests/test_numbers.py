@@ -58,7 +58,8 @@ def try_all():
     """Prints {command: answers of ``try_numbers``}."""
     answers = {}
     for module in commands.COMMANDS:
-        methods = METHODS[module.partition(".")[0]] if module != "common.compare" else [None]
+        package = module.partition(".")[0]
+        methods = METHODS.get(package, [None])
         command = importlib.import_module(module)
         for method in methods if hasattr(command, "PARSER") else [None]:
             inner, outer = os.pipe()

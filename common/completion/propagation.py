@@ -97,6 +97,22 @@ def flicker(frames, holes, flows):
     return total / pixels if pixels else float("nan")
 
 
+def prefilled(frame, hole):
+    """A frame with its hole filled, for the flow.
+
+    Args:
+      frame: uint8 [H, W, 3]; what it holds in the hole does not matter.
+      hole: bool [H, W].
+    """
+    frame = np.array(frame)
+    if not hole.any():
+        return frame
+    if hole.all():
+        return np.zeros_like(frame)
+    frame[hole] = 0
+    return cv2.inpaint(frame, hole.astype(np.uint8), blending.TELEA_RADIUS, cv2.INPAINT_TELEA)
+
+
 def flow_between(before, after):
     """The flow from one frame to the next and back, both float32 [H, W, 2], (x, y) in pixels.
 
@@ -195,14 +211,7 @@ class _Work:
         return [(first, end - 1) for first, end in scenes]
 
     def _roughly(self, t):
-        """Frame t with its hole filled, for the flow."""
-        frame, hole = np.ascontiguousarray(self.frames[t]), self.holes[t]
-        if not hole.any():
-            return frame
-        if hole.all():
-            return np.zeros_like(frame)
-        frame[hole] = 0
-        return cv2.inpaint(frame, hole.astype(np.uint8), blending.TELEA_RADIUS, cv2.INPAINT_TELEA)
+        return prefilled(self.frames[t], self.holes[t])
 
     def _flow(self, t, way):
         """From frame t to the one after it (way 1) or before it (way -1), and back from there."""
