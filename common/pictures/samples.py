@@ -5,10 +5,14 @@
 
 Matplotlib brings a portrait of Grace Hopper, an official photograph of the U.S. Navy and as such in
 the public domain. Scikit-image (the extra `classical`) brings a portrait of the astronaut Eileen
-Collins, by NASA and in the public domain, Chelsea, a cat, and a cup of coffee, both CC0.
+Collins, by NASA and in the public domain; a cat (Chelsea), a cup of coffee, a rocket of SpaceX's, a
+motorcycle by D. Scharstein, a photographer with his camera, bricks, a retina and, small and grey,
+its microaneurysms, all CC0.
 """
 
 import dataclasses
+
+import numpy as np
 
 from common.errors import InputError
 from common.pictures.images import from_uint8, read_image, resize
@@ -33,7 +37,14 @@ SQUARES = {
     "astronaut": Square(125, 0, 199),
     "chelsea": None,
     "coffee": None,
+    "rocket": None,
+    "motorcycle": None,
+    "camera": None,
+    "brick": None,
+    "retina": None,
+    "microaneurysms": None,
 }
+_PAIRS = {"motorcycle": "stereo_motorcycle"}  # functions that return more than a picture
 
 
 def portrait(size):
@@ -83,7 +94,9 @@ def _of_scikit_image(name):
         raise InputError(
             f"{PREFIX}{name}: scikit-image is not installed; pip install -e '.[classical]'"
         ) from error
-    return from_uint8(getattr(data, name)())
+    image = getattr(data, _PAIRS.get(name, name))()
+    image = np.asarray(image[0] if name in _PAIRS else image)
+    return from_uint8(np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image)
 
 
 def names(source):
