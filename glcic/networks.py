@@ -142,26 +142,35 @@ class Halved(keras.layers.Layer):
         return batch, height // 2, width // 2, channels
 
 
-def _convolutions(x, name, outputs, architecture, width, dtype):
-    """The 5x5 stride-2 convolutions of one discriminator."""
+def _attended(side, count):
+    """Number of the last of so many convolutions whose map is ``ATTENDED`` wide; 0 if none is."""
+    return max((n for n in range(1, count + 1) if side >> n >= ATTENDED), default=0)
+
+
+def _convolution(x, name, n, channels, architecture, width, dtype, first=False):
+    """One 5x5 stride-2 row of a discriminator, its norm and its ReLU."""
     spectral_norm = architecture.self_attention
     kind = spectral.SpectralConv2D if spectral_norm else layers.SymmetricConv2D
-    attended = [n for n in range(1, len(outputs) + 1) if x.shape[1] >> n >= ATTENDED]
+    x = kind(
+        _scaled(channels, width),
+        5,
+        strides=2,
+        use_bias=spectral_norm,
+        name=f"{name}_conv{n}",
+        dtype=dtype,
+    )(x)
+    if not spectral_norm and (not first or architecture.first_norm):
+        x = layers.BatchNorm(name=f"{name}_norm{n}", dtype=dtype)(x)
+    leak = architecture.leak
+    return keras.layers.ReLU(negative_slope=leak, name=f"{name}_relu{n}", dtype=dtype)(x)
+
+
+def _convolutions(x, name, outputs, architecture, width, dtype):
+    """The 5x5 stride-2 convolutions of one discriminator."""
+    attended = architecture.self_attention and _attended(x.shape[1], len(outputs))
     for n, channels in enumerate(outputs, 1):
-        x = kind(
-            _scaled(channels, width),
-            5,
-            strides=2,
-            use_bias=spectral_norm,
-            name=f"{name}_conv{n}",
-            dtype=dtype,
-        )(x)
-        if not spectral_norm and (n > 1 or architecture.first_norm):
-            x = layers.BatchNorm(name=f"{name}_norm{n}", dtype=dtype)(x)
-        x = keras.layers.ReLU(
-            negative_slope=architecture.leak, name=f"{name}_relu{n}", dtype=dtype
-        )(x)
-        if spectral_norm and n == max(attended, default=0):
+        x = _convolution(x, name, n, channels, architecture, width, dtype, first=n == 1)
+        if n == attended:
             x = spectral.SelfAttention(name=f"{name}_attention", dtype=dtype)(x)
     return x
 
@@ -232,3 +241,52 @@ def _alone(images, suffix, architecture, width, dtype):
     kind = spectral.SpectralValidConv2D if architecture.self_attention else keras.layers.Conv2D
     options = {"use_bias": architecture.bias, "name": f"logits{suffix}", "dtype": "float32"}
     return keras.layers.Flatten(name=f"numbers{suffix}", dtype="float32")(kind(1, 4, **options)(x))
+
+
+def smaller_discriminator(network, architecture, scale, width=1.0, dtype="float32"):
+    """A discriminator for pictures of 1 / 2^scale of the size, which shares another one's layers.
+
+    The first rows are left out, so that maps are of the same size from the next one on; that one
+    has a convolution of its own, from RGB, in both (Karras 2018 has such a layer for each size).
+
+    Args:
+      network: of ``discriminator``, for full size.
+      architecture: its ``Architecture``, of one scale.
+      scale: how often the size is halved, less often than there are convolutions.
+      width, dtype: as ``discriminator`` takes them.
+
+    Returns:
+      A ``keras.Model`` like ``network``, for smaller inputs.
+    """
+    small = architecture.at_scale(scale)
+    sides = {"images": small.image_size, "patches": small.patch_size}
+    inputs = {
+        name: keras.Input((sides[name], sides[name], 3), name=name)
+        for name in ("images", "patches")
+        if name == "images" or architecture.local_outputs
+    }
+    vectors = []
+    there = {layer.name for layer in network.layers}
+    for name, x, side, outputs in (
+        ("global", inputs["images"], architecture.image_size, architecture.global_outputs),
+        ("local", inputs.get("patches"), architecture.patch_size, architecture.local_outputs),
+    ):
+        if x is None:
+            continue
+        begins, own = scale + 1, f"{name}_{2**scale}"
+        x = _convolution(x, own, begins, outputs[scale], architecture, width, dtype, first=True)
+        for n in range(begins, len(outputs) + 1):
+            shared = [f"{name}_{part}{n}" for part in ("conv", "norm", "relu")] * (n > begins)
+            if n == _attended(side, len(outputs)):
+                shared.append(f"{name}_attention")
+            for layer in (one for one in shared if one in there):
+                x = network.get_layer(layer)(x)
+        last = [f"{name}_flatten", f"{name}_features"] if architecture.local_outputs else []
+        for layer in last:
+            x = network.get_layer(layer)(x)
+        vectors.append(x)
+    if architecture.local_outputs:
+        x = network.get_layer("logits")(network.get_layer("concatenate")(vectors))
+    else:
+        x = network.get_layer("numbers")(network.get_layer("logits")(vectors[0]))
+    return keras.Model(inputs, x, name=f"{network.name}_{small.image_size}")

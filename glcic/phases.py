@@ -28,8 +28,8 @@ from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
-from glcic.networks import completion_network, discriminator
-from glcic.settings import PAPERS_LAYERS
+from glcic.networks import completion_network, discriminator, smaller_discriminator
+from glcic.settings import PAPERS_LAYERS, PHASES
 
 SAMPLES = 8  # images of a sample grid
 MEAN_COLOR_IMAGES = 1000
@@ -132,7 +132,7 @@ class PhasesTrainer(Trainer):
         self.mask_spec, self.size, self.patch_size = mask_spec, size, patch_size
         self.weights_of_loss, self.features, self.fill = weights, features, fill
         self.supervision = supervision
-        self.shrink = 1
+        self.shrink, self.judge = 1, "discriminator"
 
     @property
     def completion(self):
@@ -141,21 +141,24 @@ class PhasesTrainer(Trainer):
 
     @property
     def discriminator(self):
-        """Both discriminators and what joins them."""
-        return self.networks["discriminator"]
+        """Both discriminators and what joins them, for the size of the phase."""
+        return self.networks[self.judge]
 
     def begin(self, row):
         """Chooses the phase and the size.
 
         A smaller size is the progressive training that "GAN在图像修复中的创新应用实践" names
-        (Section 3.4): images and holes are so many times smaller. Only for phase "completion", as
-        the discriminators have a fixed size.
+        (Section 3.4): images, holes and patches are so many times smaller, and discriminators are
+        those of ``glcic.networks.smaller_discriminator``.
         """
         shrink = self.size // (row.size or self.size)
-        if shrink != 1 and row.phase != "completion":
+        judge = "discriminator" if shrink == 1 else f"discriminator_{row.size}"
+        if row.phase != "completion" and judge not in self.networks:
             raise ValueError(f"no phase {row.phase!r} at 1/{shrink} of the size")
         super().begin(row)
         self.shrink = shrink
+        if row.phase != "completion":
+            self.judge = judge
 
     def prepare(self, first):
         """Sets the colour that the input layer fills holes with and subtracts.
@@ -238,12 +241,12 @@ class PhasesTrainer(Trainer):
         fold_in = tf.random.experimental.stateless_fold_in
         seed = fold_in(self.random("holes"), PATCHES_SALT, alg="philox")
         both = tf.concat([holes, other_holes], axis=0)
-        return tf.split(patches.corners(both, self.patch_size, seed), 2)
+        return tf.split(patches.corners(both, self.patch_size // self.shrink, seed), 2)
 
     def _judge(self, images, places):
         seen = {"images": images}
         if self.patch_size:
-            seen["patches"] = patches.cut(images, places, self.patch_size)
+            seen["patches"] = patches.cut(images, places, self.patch_size // self.shrink)
         return tf.nest.flatten(self.discriminator(seen, training=True))  # of several scales
 
     def damage(self, job):
@@ -303,7 +306,7 @@ class PhasesTrainer(Trainer):
             with spectral.fixed(self.discriminator):
                 fake_scores = self._judge(tf.stop_gradient(fake), fake_places)
             loss = tf.add_n(list(map(of_discriminator, real_scores, fake_scores)))
-        self.apply(tape, loss, "discriminator")
+        self.apply(tape, loss, self.judge)
         return loss
 
     def joint_step(self, data):
@@ -390,11 +393,18 @@ KEPT = {"completion": ("network", _restored)}
 
 def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint."""
-    architecture = settings.tables
-    return {
-        "completion": completion_network(architecture, settings.width, policy),
-        "discriminator": discriminator(architecture, settings.width, policy),
+    architecture, options = settings.tables, (settings.width, policy)
+    built = {
+        "completion": completion_network(architecture, *options),
+        "discriminator": discriminator(architecture, *options),
     }
+    for stage in settings.stages:
+        if stage.phase != "completion":
+            scale = (architecture.image_size // stage.size).bit_length() - 1
+            built[f"discriminator_{stage.size}"] = smaller_discriminator(
+                built["discriminator"], architecture, scale, *options
+            )
+    return built
 
 
 def build(settings, holes, policy):
@@ -407,12 +417,13 @@ def build(settings, holes, policy):
             settings.discriminator_learning_rate or settings.learning_rate,
         ),
     }
-    optimizers = {
-        name: loop.optimizer(
+    built = networks(settings, policy)
+    optimizers = {}
+    for name in built:
+        steps, rate = alone[name.partition("_")[0]]
+        optimizers[name] = loop.optimizer(
             settings.optimizer, rate, decay_steps=decay * (steps + settings.joint_steps)
         )
-        for name, (steps, rate) in alone.items()
-    }
     features = None
     if settings.beta:
         layer = settings.content_layer
@@ -421,7 +432,7 @@ def build(settings, holes, policy):
             content = {}
         features = vgg19.feature_extractor(settings.vgg19_weights, dtype=policy, **content)
     return PhasesTrainer(
-        networks(settings, policy),
+        built,
         optimizers,
         holes,
         architecture.image_size,
@@ -447,16 +458,19 @@ def build(settings, holes, policy):
 
 
 def plan(settings):
-    """The three phases as rows of a run; those of no steps are left out."""
+    """The three phases as rows of a run, each from its smaller sizes on, if it has any steps."""
     batch_size = settings.batch_size
     small = min(settings.progressive_steps, settings.completion_steps)
     half = {"size": settings.size // 2, "name": "completion_half_size"}
-    rows = [
-        Row("completion", small, settings.progressive_batch_size or batch_size, **half),
-        Row("completion", settings.completion_steps - small, batch_size),
-        Row("discriminator", settings.discriminator_steps, batch_size),
-        Row("joint", settings.joint_steps, batch_size),
-    ]
+    rows = [Row("completion", small, settings.progressive_batch_size or batch_size, **half)]
+    for phase in PHASES:
+        left = getattr(settings, f"{phase}_steps") - small * (phase == "completion")
+        for stage in settings.stages:
+            if stage.phase == phase:
+                name = f"{phase}_{stage.size}"
+                rows.append(Row(phase, stage.steps, stage.batch_size, stage.size, name))
+                left -= stage.steps
+        rows.append(Row(phase, left, batch_size))
     return [row for row in rows if row.steps]
 
 

@@ -1,6 +1,7 @@
 """What is chosen of GLCIC and of the baselines, and of their training. No TensorFlow."""
 
 import dataclasses
+from typing import NamedTuple
 
 from common.errors import InputError
 from common.settings import Supervision, setting, steps
@@ -16,6 +17,18 @@ _VGG19 = tuple(
     for block, count in enumerate((2, 2, 4, 4, 4), 1)
     for n in range(1, count + 1)
 )
+
+
+PHASES = ("completion", "discriminator", "joint")
+
+
+class Stage(NamedTuple):
+    """Steps of a phase at a smaller size, in pixels."""
+
+    phase: str
+    size: int
+    steps: int
+    batch_size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +52,11 @@ class Glcic(Supervision):
     completion_steps: int = steps(90_000, "Phase 1 (T_C).", least=0)
     discriminator_steps: int = steps(10_000, "Phase 2 (T_D).", least=0)
     joint_steps: int = steps(400_000, "Phase 3.", least=0)
+    progressive: tuple = setting(
+        (),
+        "Steps at smaller sizes, PHASE:SIZE:STEPS:BATCH,...: the first ones of phase completion, "
+        "discriminator or joint, in this order; SIZE in pixels, BATCH images in a step.",
+    )
     progressive_steps: int = steps(0, "Of phase 1, so many first steps at half size.", least=0)
     progressive_batch_size: int = setting(0, "Images in such a step; 0: batch_size.", least=0)
     alpha: float = setting(0.0004, "Weight of the GAN loss.", least=0.0)
@@ -107,11 +125,55 @@ class Glcic(Supervision):
     def __post_init__(self):
         """Refuses what cannot be learned from damaged pictures."""
         super().__post_init__()
+        self.check_stages()
         if self.supervision == "damaged" and (self.discriminator_steps or self.joint_steps):
             raise InputError(
                 "--supervision=damaged trains the completion network alone: give "
                 "--discriminator_steps=0 and --joint_steps=0, and train on with --init_from"
             )
+
+    @property
+    def stages(self):
+        """The rows of ``progressive``: [``Stage``].
+
+        Raises:
+          InputError: an entry of another form.
+        """
+        found = []
+        for entry in self.progressive:
+            phase, *numbers = entry.split(":")
+            if phase not in PHASES or len(numbers) != 3 or not all(map(str.isdecimal, numbers)):
+                raise InputError(
+                    f"--progressive: {entry!r} is no PHASE:SIZE:STEPS:BATCH, PHASE being one of "
+                    f"{', '.join(PHASES)}"
+                )
+            found.append(Stage(phase, *map(int, numbers)))
+        return found
+
+    def check_stages(self):
+        """Refuses stages that cannot be trained.
+
+        Raises:
+          InputError: says which, and why.
+        """
+        tables, left = self.tables, {name: getattr(self, f"{name}_steps") for name in PHASES}
+        if self.progressive and self.progressive_steps:
+            raise InputError("--progressive and --progressive_steps: give one of both")
+        for stage in self.stages:
+            told = f"--progressive: {stage.phase}:{stage.size}"
+            shrink = tables.image_size // max(1, stage.size)
+            rows = len(tables.local_outputs or tables.global_outputs) - 1
+            most = 2**rows if stage.phase != "completion" else tables.image_size // 16
+            sizes = [tables.image_size >> n for n in range(1, 9) if 2**n <= most]
+            if stage.size not in sizes:
+                raise InputError(f"{told}: choose a size of {', '.join(map(str, sizes))}")
+            if not stage.steps or not stage.batch_size:
+                raise InputError(f"{told}: need a step and an image at least")
+            if stage.phase != "completion" and tables.scales > 1 and shrink > 1:
+                raise InputError(f"{told}: not with --discriminator_scales={tables.scales}")
+            left[stage.phase] -= stage.steps
+            if left[stage.phase] < 0:
+                raise InputError(f"{told}: more steps than --{stage.phase}_steps")
 
     @property
     def tables(self):
