@@ -7,7 +7,8 @@ critic; the generator follows whenever the critic had as many updates as the pap
 [1] Radford 2016, Unsupervised Representation Learning with Deep Convolutional GANs.
 [2] Arjovsky 2017, Wasserstein GAN.
 [3] Gulrajani 2017, Improved Training of Wasserstein GANs.
-[4] Karras 2018, Progressive Growing of GANs, Section 6: a moving average of G's weights.
+[4] Karras 2018, Progressive Growing of GANs: Section 2, small pictures first; Section 6, a moving
+    average of G's weights.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from common.pictures import masks
 from common.training import folding, loop, losses
 from common.training.runs import Row
 from common.training.trainer import Trainer
-from wgan_inpaint import inference, loading
+from wgan_inpaint import inference, loading, progressive
 from wgan_inpaint.networks import calibrate, critic, encoder, generator, random_latents, uniform
 from wgan_inpaint.search import completing as completing_files
 from wgan_inpaint.search import latent_search
@@ -96,6 +97,8 @@ class AdversarialTrainer(Trainer):
         averaging=0.999,
         encoder_context=10.0,
         seed=0,
+        fades=None,
+        begins_at=0,
     ):
         """Makes a trainer.
 
@@ -107,20 +110,37 @@ class AdversarialTrainer(Trainer):
           averaging: decay of the average; 0 is the generator itself.
           encoder_context: weight of the encoder's context loss beside the squared error of z.
           seed: of everything random.
+          fades: {key: (updates of the generator before, and while it fades in)} of the keys of
+            ``wgan_inpaint.progressive.networks`` that end in ``FADING``.
+          begins_at: updates of the generator before the full size's, fading included.
         """
         super().__init__(networks, optimizers, seed, ("generator_steps", "critic_since"))
+        self.fades, self.key = fades or {}, ""
+        self._begins_at = begins_at
         self.objective, self.mask_spec = objective, mask_spec
         self.averaging, self.encoder_context = averaging, encoder_context
         self.latent = self.generator.input_shape[-1]
 
-    generator, average, critic, encoder = (
-        property(lambda self, name=name: self.networks[name])
-        for name in ("generator", "average", "critic", "encoder")
+    average, encoder = (
+        property(lambda self, name=name: self.networks[name]) for name in ("average", "encoder")
+    )
+    generator, critic = (
+        property(lambda self, name=name: self.networks[f"{name}{self.key}"])
+        for name in ("generator", "critic")
     )
 
     def begin(self, row):
-        """Chooses the phase; before the encoder's, the average's statistics are set."""
+        """Chooses phase and size.
+
+        Before the full size's first update the average begins as the generator, and before the
+        encoder's its statistics are set.
+        """
         super().begin(row)
+        self.key = row.name.removeprefix(row.phase)
+        at_full_size = row.phase == "adversarial" and not self.key and self._begins_at
+        # Once alone: in a critic's step the generator's statistics move, too.
+        if at_full_size and int(self.step) == self.objective.total_steps(self._begins_at):
+            self.average.set_weights(self.generator.get_weights())
         if row.phase == "encoder" and self.averaging:  # else they are the generator's
             calibrate(self.average)
 
@@ -130,7 +150,7 @@ class AdversarialTrainer(Trainer):
 
     def adversarial_step(self, data):
         """One update of the critic, and of the generator if its turn has come."""
-        images = tf.cast(data, tf.float32) / 255
+        images = self._at_size(tf.cast(data, tf.float32) / 255)
         values = self._critic_step(images)
         since = self.counters["critic_since"]
         since.assign_add(1)
@@ -141,6 +161,23 @@ class AdversarialTrainer(Trainer):
             lambda: None,
         )  # both branches only have side effects
         return values
+
+    def _at_size(self, images):
+        """Pictures of the size of the phase; while it fades in they do, too ([4])."""
+        shrink = images.shape[1] // self.critic.input_shape[1]
+        if shrink > 1:
+            images = tf.nn.avg_pool2d(images, shrink, shrink, "VALID")
+        if self.key not in self.fades:
+            return images
+        before, count = self.fades[self.key]
+        done = tf.cast(self.counters["generator_steps"] - before, tf.float32) / count
+        alpha = tf.clip_by_value(done, 0, 1)
+        for layer in self.generator.layers:
+            if isinstance(layer, progressive.Fade):
+                layer.alpha.assign(alpha)  # the critic's, too: it is the same layer
+        coarse = tf.nn.avg_pool2d(images, 2, 2, "VALID")
+        coarse = tf.repeat(tf.repeat(coarse, 2, axis=1), 2, axis=2)
+        return alpha * images + (1 - alpha) * coarse
 
     def _latents(self, count, purpose):
         return random_latents(count, self.latent, self.random(purpose))
@@ -165,7 +202,7 @@ class AdversarialTrainer(Trainer):
                     lambda x: self.critic(x, training=True), images, fakes, epsilon
                 )
                 loss += self.objective.penalty * values["penalty"]
-        self.apply(tape, loss, "critic")
+        self.apply(tape, loss, f"critic{self.key}")
         if self.objective.name == "wgan":
             for variable in self.critic.trainable_variables:
                 clip = self.objective.clip
@@ -180,9 +217,10 @@ class AdversarialTrainer(Trainer):
                 loss = losses.generator_gan(scores)
             else:
                 loss = losses.wasserstein_generator(scores)
-        self.apply(tape, loss, "generator")
+        self.apply(tape, loss, f"generator{self.key}")
         done = self.counters["generator_steps"]
-        self.follow("average", "generator", self.averaging, done)
+        if not self.key:
+            self.follow("average", "generator", self.averaging, done - self._begins_at)
         done.assign_add(1)
         self.counters["critic_since"].assign(0)
 
@@ -229,7 +267,8 @@ class AdversarialTrainer(Trainer):
     def write_pictures(self, path):
         """Writes a grid of pictures of fixed z."""
         z = random_latents(SAMPLES, self.latent, [self.seed, -1])
-        pictures = self.average(z, training=False).numpy()
+        shown = self.generator if self.key else self.average
+        pictures = shown(z, training=False).numpy()
         side = math.isqrt(SAMPLES)
         rows = [list(pictures[n : n + side]) for n in range(0, SAMPLES, side)]
         image_files.write_image(path, figures.compose_grid(rows))
@@ -261,6 +300,9 @@ def networks(settings, policy="float32"):
     }
     built["average"].set_weights(built["generator"].get_weights())
     built["average"].trainable = False
+    if settings.progressive:
+        pair = built["generator"], built["critic"]
+        built |= progressive.networks(*pair, chosen, settings.stages, policy)
     return built
 
 
@@ -291,31 +333,54 @@ def build(settings, holes, policy):
         "generator": (settings.learning_rate, settings.generator_steps),
         "critic": (settings.discriminator_learning_rate or settings.learning_rate, critic_steps),
     }
-    optimizers = {
-        name: loop.optimizer(settings.optimizer, rate, *betas, decay * steps)
-        for name, (rate, steps) in adversarial.items()
-    }
+    built = networks(settings, policy)
+    optimizers = {}
+    for name in built:
+        if (kind := name.partition("_")[0]) in adversarial:
+            rate, steps = adversarial[kind]
+            optimizers[name] = loop.optimizer(settings.optimizer, rate, *betas, decay * steps)
     optimizers["encoder"] = loop.optimizer(
         "adam", settings.encoder_learning_rate, decay_steps=settings.encoder_steps
     )
+    fades, done, full = {}, 0, settings.generator_steps
+    for stage in settings.stages if settings.progressive else []:
+        fades[f"_{stage.size}{progressive.FADING}"] = done, stage.fade
+        done, full = done + stage.steps, stage.steps - stage.fade
     return AdversarialTrainer(
-        networks(settings, policy),
+        built,
         optimizers,
         objective(settings),
         holes,
         settings.averaging,
         settings.encoder_context,
         settings.seed,
+        {key: fade for key, fade in fades.items() if fade[1]},
+        settings.generator_steps - full,
     )
 
 
 def plan(settings):
-    """The two phases as rows of a run, counted in updates of the critic and of the encoder."""
-    steps = objective(settings).total_steps(settings.generator_steps)
-    rows = [
-        Row("adversarial", steps, settings.batch_size),
-        Row("encoder", settings.encoder_steps, settings.batch_size),
-    ]
+    """The two phases as rows of a run, counted in updates of the critic and of the encoder.
+
+    The first one has a row for each smaller size, and one while it fades in.
+    """
+    rows, done = [], 0
+    total = objective(settings).total_steps
+
+    def add(updates, batch_size, size, name):
+        nonlocal done
+        steps = total(done + updates) - total(done)
+        rows.append(Row("adversarial", steps, batch_size, size, name))
+        done += updates
+
+    stages = settings.stages if settings.progressive else []
+    for stage in stages:
+        name = f"adversarial_{stage.size}"
+        add(stage.fade, stage.batch_size, stage.size, f"{name}{progressive.FADING}")
+        if stage is not stages[-1]:
+            add(stage.steps - stage.fade, stage.batch_size, stage.size, name)
+    add(settings.generator_steps - done, settings.batch_size, 0, "")
+    rows.append(Row("encoder", settings.encoder_steps, settings.batch_size))
     return [row for row in rows if row.steps]
 
 

@@ -31,7 +31,7 @@ STDDEV = 0.02  # of the initial weights ([1] Section 4)
 MLP_UNITS = (512, 512, 512, 512)  # [2] Section 4.3: "4 hidden layers and 512 units at each layer"
 
 
-def _initial(**options):
+def initial(**options):
     """Initializers of a layer: N(0, 0.02), a new one for every layer."""
     return {"kernel_initializer": keras.initializers.RandomNormal(0, STDDEV), **options}
 
@@ -76,17 +76,17 @@ def _upsampling(z, channels, norm, dtype):
     """Projection to 4x4 and the transposed convolutions that double the size."""
     bias = norm == "none"
     first, *hidden = channels
-    options = _initial(dtype=dtype, use_bias=bias)
+    options = initial(dtype=dtype, use_bias=bias)
     x = keras.layers.Dense(START * START * first, name="project", **options)(z)
     x = keras.layers.Reshape((START, START, first), name="reshape", dtype=dtype)(x)
     x = _norm(x, norm, "norm0", dtype)
     x = keras.layers.ReLU(name="relu0", dtype=dtype)(x)
     for n, outputs in enumerate(hidden, 1):
-        options = _initial(dtype=dtype, use_bias=bias, padding="same", strides=2)
+        options = initial(dtype=dtype, use_bias=bias, padding="same", strides=2)
         x = keras.layers.Conv2DTranspose(outputs, KERNEL, name=f"deconv{n}", **options)(x)
         x = _norm(x, norm, f"norm{n}", dtype)
         x = keras.layers.ReLU(name=f"relu{n}", dtype=dtype)(x)
-    options = _initial(dtype=dtype, padding="same", strides=2)
+    options = initial(dtype=dtype, padding="same", strides=2)
     return keras.layers.Conv2DTranspose(3, KERNEL, name="output", **options)(x)
 
 
@@ -112,7 +112,7 @@ def critic(architecture, dtype="float32"):
         x = keras.layers.Activation("linear", name="float", dtype="float32")(x)
     else:
         x = _downsampling(x, architecture.channels, architecture.critic_norm, dtype)
-        x = keras.layers.Dense(1, name="score", **_initial(dtype="float32"))(x)
+        x = keras.layers.Dense(1, name="score", **initial(dtype="float32"))(x)
     return keras.Model(images, x, name="critic")
 
 
@@ -120,7 +120,7 @@ def _downsampling(x, channels, norm, dtype):
     """The convolutions that halve the size, flattened."""
     for n, outputs in enumerate(channels, 1):
         kind = norm if n > 1 else "none"
-        options = _initial(dtype=dtype, use_bias=kind == "none", padding="same", strides=2)
+        options = initial(dtype=dtype, use_bias=kind == "none", padding="same", strides=2)
         x = keras.layers.Conv2D(outputs, KERNEL, name=f"conv{n}", **options)(x)
         x = _norm(x, kind, f"norm{n}", dtype)
         x = keras.layers.LeakyReLU(LEAK, name=f"relu{n}", dtype=dtype)(x)

@@ -5,8 +5,10 @@
 """
 
 import dataclasses
+from typing import NamedTuple
 
 from common.completion.files import sample_endings
+from common.errors import InputError
 from common.settings import setting, steps
 
 SIZES = (32, 64, 128)
@@ -57,6 +59,15 @@ class Architecture:
         return tuple(self.width * 2**n for n in range(count))
 
 
+class Stage(NamedTuple):
+    """Updates of the generator at a size in pixels; in the first ``fade`` ones it fades in."""
+
+    size: int
+    steps: int
+    batch_size: int
+    fade: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Adversarial:
     """Networks of latent search, and their training ([1]-[3] of ``wgan_inpaint.adversarial``)."""
@@ -78,6 +89,12 @@ class Adversarial:
     objective: str = setting("wgan", "What generator and critic play for.", choices=OBJECTIVES)
     discriminator_learning_rate: float = setting(0.0, "Of the critic; 0: learning_rate.", least=0.0)
     generator_steps: int = steps(100_000, "Updates of the generator.", least=0)
+    progressive: tuple = setting(
+        (),
+        "dcgan: the first updates of the generator at smaller sizes, SIZE:STEPS:BATCH[:FADE],...: "
+        "each twice the one before or more; in its first FADE updates a size fades in.",
+    )
+    fade_steps: int = setting(0, "progressive: updates at full size in which it fades in.", least=0)
     critic_steps: int = setting(5, "Updates of the critic for each of the generator's.", least=1)
     warmup_critic_steps: int = setting(
         0,
@@ -104,6 +121,48 @@ class Adversarial:
     encoder_context: float = setting(
         10.0, "Weight of its context loss beside the squared error of z.", least=0.0
     )
+
+    def __post_init__(self):
+        """Refuses stages that cannot be trained."""
+        if self.progressive or self.fade_steps:
+            self.stages  # noqa: B018
+
+    @property
+    def stages(self):
+        """The sizes that ``progressive`` names and then the full one: [``Stage``].
+
+        Raises:
+          InputError: an entry of another form, or one that cannot be trained.
+        """
+        found, full = [], self.image_size
+        for entry in self.progressive:
+            numbers = entry.split(":")
+            if len(numbers) not in (3, 4) or not all(map(str.isdecimal, numbers)):
+                raise InputError(f"--progressive: {entry!r} is no SIZE:STEPS:BATCH[:FADE]")
+            found.append(Stage(*map(int, numbers)))
+        left = self.generator_steps - sum(stage.steps for stage in found)
+        found.append(Stage(full, max(0, left), self.batch_size, self.fade_steps))
+        sizes = [full >> n for n in range(1, 6) if full >> n > START]
+        before = 0
+        for stage in found:
+            told = f"--progressive: {stage.size}"
+            if stage.size not in (*sizes, full) or (stage.size == full) != (stage is found[-1]):
+                raise InputError(f"{told}: choose a size of {', '.join(map(str, sizes))}")
+            if stage.size <= before:
+                raise InputError(f"{told}: behind {before}; sizes must grow")
+            if not stage.batch_size or not stage.steps and stage is not found[-1]:
+                raise InputError(f"{told}: need an update and an image at least")
+            if stage.fade and (2 * before != stage.size or stage.fade > stage.steps):
+                raise InputError(
+                    f"{told}: fades in {stage.fade} of {stage.steps} updates behind {before} px; "
+                    "need half the size before it, and no fewer updates than fading takes"
+                )
+            before = stage.size
+        if left < 0:
+            raise InputError("--progressive: more updates than --generator_steps")
+        if self.architecture != "dcgan" and self.progressive:
+            raise InputError(f"--progressive: not with --architecture={self.architecture}")
+        return found
 
     @property
     def size(self):
