@@ -17,6 +17,7 @@ import logging
 import pathlib
 import re
 
+import cv2
 import matplotlib
 import numpy as np
 import PIL.Image
@@ -496,3 +497,23 @@ def _save(path, figure):
     with matplotlib.rc_context(style):
         figure.savefig(buffer, format=suffix[1:], dpi=DPI, facecolor="white", **options)
     write_bytes_atomically(path, buffer.getbuffer())
+
+
+def show_offsets(offsets, reach):
+    """Colours of where each place looks: the hue is the direction, the saturation the distance.
+
+    Red is to the right, yellow-green down, cyan to the left, violet up; white is the place itself.
+
+    Args:
+      offsets: [..., H, W, 2]: rows down, columns to the right.
+      reach: a length that is, as all longer ones are, fully saturated.
+
+    Returns:
+      float32 [..., H, W, 3] in [0, 1].
+    """
+    rows, columns = np.moveaxis(np.asarray(offsets, np.float32), -1, 0)
+    hue = np.degrees(np.arctan2(rows, columns)) % 360
+    saturation = np.minimum(np.hypot(rows, columns) / reach, 1)
+    hsv = np.stack([hue, saturation, np.ones_like(hue)], axis=-1).astype(np.float32)
+    flat = hsv.reshape(-1, hsv.shape[-2], 3)
+    return cv2.cvtColor(flat, cv2.COLOR_HSV2RGB).reshape(hsv.shape)

@@ -15,6 +15,7 @@ discriminator that sees the completion network's output itself.
 
 import dataclasses
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,8 +23,7 @@ from common import figures
 from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.training import folding, loop, losses, spectral, vgg19
-from common.training.attention import ContextualAttention
+from common.training import attention, folding, loop, losses, spectral, vgg19
 from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
@@ -330,7 +330,8 @@ class PhasesTrainer(Trainer):
         """A function that writes a grid of fixed images and holes to a path.
 
         Columns: the holes, the network's output, the completed picture, the original; all at the
-        size of the phase.
+        size of the phase. With contextual attention, before the original, where each missing place
+        looks: see ``common.figures.show_offsets``.
 
         Args:
           first: from a number to so many first training images, uint8 [N, S, S, 3 or 4].
@@ -341,11 +342,26 @@ class PhasesTrainer(Trainer):
 
         def write(path):
             originals, damage = self._shrunk(*parted(tf.constant(images)))
-            save_samples(
-                path, originals.numpy(), self._spec(), self.complete, self.seed, damage.numpy()
-            )
+            more = [self.show_attention] if attention_of(self.completion) else []
+            place = path, originals.numpy(), self._spec()
+            save_samples(*place, self.complete, self.seed, damage.numpy(), more)
 
         return write
+
+    def show_attention(self, inputs):
+        """Where the missing places of {"images", "masks"} look, float32 [N, H, W, 3] in [0, 1]."""
+        layer = attention_of(self.completion)
+        features, holes = layer.input[0], tf.constant(inputs["masks"])
+        seen = keras.Model(self.completion.input, features)(inputs, training=False)
+        missing = tf.nn.max_pool2d(holes, layer.step, layer.step, "VALID")
+        looks = attention.where_it_looks(seen, missing).numpy()
+        rows, columns = np.meshgrid(*map(np.arange, looks.shape[1:3]), indexing="ij")
+        offsets = looks - np.stack([rows, columns], axis=-1)
+        colors = figures.show_offsets(offsets, max(looks.shape[1:3]) / 2)
+        pixels = layer.step * attention.RATE
+        colors = np.repeat(np.repeat(colors, pixels, axis=1), pixels, axis=2)
+        colors = colors[:, : holes.shape[1], : holes.shape[2]]
+        return np.where(holes > 0, colors, 0.5 + np.float32(inputs["images"]) / 2)
 
     def example(self, name, images):
         """What the completion network takes, of images [N, S, S, 3 or 4] in [0, 1]."""
@@ -360,7 +376,13 @@ class PhasesTrainer(Trainer):
         return self.completion(inputs, training=False)
 
 
-def save_samples(path, originals, mask_spec, complete, seed, damage=0):
+def attention_of(network):
+    """The layer of contextual attention of a completion network, or None."""
+    found = (x for x in network.layers if isinstance(x, attention.ContextualAttention))
+    return next(found, None)
+
+
+def save_samples(path, originals, mask_spec, complete, seed, damage=0, more=()):
     """Draws a grid of holes, the network's output, completed pictures and originals.
 
     Args:
@@ -370,12 +392,15 @@ def save_samples(path, originals, mask_spec, complete, seed, damage=0):
       complete: from {"images", "masks"} to the output [N, H, W, 3].
       seed: of the holes.
       damage: [N, H, W, 1], 1 where originals are damaged.
+      more: further columns: functions from {"images", "masks"} to pictures [N, H, W, 3].
     """
     holes = np.maximum(masks.draw(mask_spec, *originals.shape[:3], [seed, -1]).numpy(), damage)
     outputs = complete({"images": originals, "masks": holes}).numpy()
     completed = blending.paste(originals, outputs, holes)
     shown = figures.show_hole(originals, holes)
-    rows = list(map(list, zip(shown, outputs, completed, originals, strict=True)))
+    inputs = {"images": originals, "masks": holes}
+    columns = [shown, outputs, completed, *(show(inputs) for show in more), originals]
+    rows = list(map(list, zip(*columns, strict=True)))
     image_files.write_image(path, figures.compose_grid(rows))
 
 
@@ -384,8 +409,8 @@ def save_samples(path, originals, mask_spec, complete, seed, damage=0):
 
 def _restored(network, arrays, example):
     """What an exported completion network kept, see ``folding.unfold`` and ``folding.restore``."""
-    branched = any(isinstance(layer, ContextualAttention) for layer in network.layers)
-    return (folding.restore if branched else folding.unfold)(network, arrays, example)
+    take = folding.restore if attention_of(network) else folding.unfold
+    return take(network, arrays, example)
 
 
 KEPT = {"completion": ("network", _restored)}

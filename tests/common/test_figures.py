@@ -138,3 +138,13 @@ def test_portraits_between_landscapes_leave_no_white_bands(tmp_path):
     # Equally wide in every row.
     widths = inside.sum(axis=1)
     assert set(widths[widths > 100]) == {2 * 512}
+
+
+def test_offsets_are_coloured_by_direction_and_distance():
+    offsets = np.array([[[0, 0], [0, 4], [4, 0], [0, -4], [-4, 0], [0, 2], [0, 40]]])
+    found = figures.show_offsets(offsets, 4)[0]
+    expected = [
+        (1, 1, 1), (1, 0, 0), (0.5, 1, 0), (0, 1, 1), (0.5, 0, 1), (1, 0.5, 0.5), (1, 0, 0),
+    ]  # fmt: skip
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert figures.show_offsets(np.zeros((2, 3, 5, 2)), 1).shape == (2, 3, 5, 3)

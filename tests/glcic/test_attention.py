@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from common.pictures.images import read_image, write_image
+from common.pictures.masks import MaskSpec
 from common.serving import export
 from common.training.attention import ContextualAttention
 from common.training.runs import Row
@@ -143,6 +144,21 @@ def test_the_command_trains_exports_and_completes_with_it(tmp_path):
     result = commands.run("glcic.train", *told, *begun, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "completion" in result.stdout + result.stderr
+
+
+def test_samples_show_where_missing_places_look(tmp_path):
+    trainer = make_trainer(architecture=TABLES, holes=MaskSpec(("center",), hole_size=8))
+    trainer.begin(Row("completion", 1, len(IMAGES), 16))
+    trainer.sampler(lambda count: IMAGES.numpy(), None)(tmp_path / "samples.png")
+    grid = read_image(tmp_path / "samples.png")
+    assert grid.shape[:2] == (4 * 18 + 2, 5 * 18 + 2)  # four pictures, five columns
+    images, holes = scene(24, 20)
+    shown = trainer.show_attention({"images": images, "masks": holes})
+    assert shown.shape == images.shape
+    known = np.broadcast_to(holes == 0, images.shape)
+    np.testing.assert_allclose(shown[known], (0.5 + images / 2)[known], atol=1e-6)
+    # The 6x5 map has places of 8x8 pixels, and none in the hole looks at itself: no white.
+    assert (shown.min(-1)[holes[..., 0] > 0] < 1).all()
 
 
 def test_progressive_steps_have_smaller_maps():
