@@ -184,10 +184,8 @@ def _branch(x, name, outputs, architecture, width, dtype):
     """One discriminator up to its feature vector: convolutions, then dense."""
     x = _convolutions(x, name, outputs, architecture, width, dtype)
     x = keras.layers.Flatten(name=f"{name}_flatten", dtype=dtype)(x)
-    features = _scaled(architecture.features, width)
-    return _dense(architecture, features, activation="relu", name=f"{name}_features", dtype=dtype)(
-        x
-    )
+    options = {"activation": "relu", "name": f"{name}_features", "dtype": dtype}
+    return _dense(architecture, _scaled(architecture.features, width), **options)(x)
 
 
 def discriminator(architecture, width=1.0, dtype="float32"):
