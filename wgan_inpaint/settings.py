@@ -160,6 +160,11 @@ class Adversarial:
             before = stage.size
         if left < 0:
             raise InputError("--progressive: more updates than --generator_steps")
+        if self.progressive and found[-1].steps <= self.fade_steps:
+            raise InputError(
+                f"--generator_steps={self.generator_steps}: none is left at full size behind "
+                "--progressive and --fade_steps"
+            )
         if self.architecture != "dcgan" and self.progressive:
             raise InputError(f"--progressive: not with --architecture={self.architecture}")
         return found

@@ -72,6 +72,8 @@ def test_the_plan_counts_updates_of_the_critic():
         ({"progressive": ("8:2:1",)}, "32: fades in 4 of 12 updates behind 8 px"),
         ({"progressive": ()}, "32: fades in 4"),
         ({"generator_steps": 6}, "fades in 4 of 0|more updates than --generator_steps"),
+        ({"generator_steps": 11}, "none is left at full size"),
+        ({"generator_steps": 7, "fade_steps": 0}, "none is left at full size"),
         ({"architecture": "mlp"}, "not with --architecture=mlp"),
     ],
 )
