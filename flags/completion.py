@@ -15,11 +15,11 @@ from flags import masks as mask_flags
 FLAGS = flags.FLAGS
 
 
-def define(model=None, in_windows=True):
+def define(default_model="the method's own", in_windows=True):
     """Defines the flags of this group.
 
     Args:
-      model: default of ``--model``; None: the method's own.
+      default_model: what the command takes without ``--model``, for the help.
       in_windows: the command completes large pictures in windows.
     """
     flags.DEFINE_string(
@@ -27,7 +27,10 @@ def define(model=None, in_windows=True):
     )
     flags.DEFINE_string("output", "completed", "Folder of the completed images.")
     flags.DEFINE_string(
-        "model", model, "SavedModel, run directory, or shipped:PACKAGE[/NAME] for a package's own."
+        "model",
+        None,
+        "SavedModel, run directory, or shipped:PACKAGE[/NAME] for a package's own; default: "
+        f"{default_model}.",
     )
     flags.DEFINE_enum("blend", "poisson", blending.BLEND_METHODS, "How the hole is blended in.")
     flags.DEFINE_enum(

@@ -5,6 +5,7 @@ from common.methods import Method, table
 from glcic import settings
 
 SHIPPED = "faces"  # what `shipped:glcic` stands for
+PHOTOGRAPHS = "photographs"  # the network for pictures of any kind
 METHODS = table(
     Method("glcic", "glcic.phases", settings.Glcic),
     Method("context_encoder", "glcic.baselines", settings.ContextEncoder),

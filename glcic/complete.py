@@ -5,7 +5,9 @@
     python -m glcic.complete --input=FOLDER --mask=FOLDER --output=FOLDER
     python -m glcic.complete --input=clip.mp4 --mask=HOLE
 
-Without flags, a portrait of Grace Hopper with a square hole. In a mask file white is missing;
+Without flags, a portrait of Grace Hopper with a square hole, by the packaged network for faces; what
+``--input`` names is completed by that for photographs, unless ``--model`` says otherwise: a log line
+says which was taken. In a mask file white is missing;
 without one, ``--mask_kind`` says what hole is drawn. Images may have any size.
 """
 
@@ -21,9 +23,11 @@ from common.pictures import samples
 from flags import completion as completion_flags
 from flags import masks as mask_flags
 from flags import runtime as runtime_flags
+from glcic import PHOTOGRAPHS, SHIPPED
 
 FLAGS = flags.FLAGS
 
+OF_INPUT, OF_PORTRAIT = f"shipped:glcic/{PHOTOGRAPHS}", f"shipped:glcic/{SHIPPED}"
 # At the training size the portrait reaches the network as it is.
 SAMPLE = completion_files.Picture(
     samples.NAME,
@@ -34,7 +38,7 @@ SAMPLE = completion_files.Picture(
 
 def define_flags():
     """Defines this command's flags."""
-    completion_flags.define("shipped:glcic")
+    completion_flags.define(f"{OF_INPUT}, for the portrait {OF_PORTRAIT}")
     mask_flags.define("center")
     runtime_flags.define()
 
@@ -46,6 +50,7 @@ def main():
         pictures = completion_flags.pictures(SAMPLE)
         masks = completion_flags.masks_of(pictures)
         outputs = completion_flags.outputs(pictures, masks.paths)
+    FLAGS.model = FLAGS.model or (OF_INPUT if FLAGS.input else OF_PORTRAIT)
     model_folders.find_model(FLAGS.model)
 
     runtime.import_tensorflow()

@@ -113,6 +113,24 @@ def test_the_shipped_model_beats_a_flat_fill_on_the_portrait(tmp_path):
     assert error < np.square(flat - truth)[hidden].mean()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        ((), "shipped:glcic/faces (upright faces"),
+        (("--input=a.png",), "shipped:glcic/photographs (photographs"),
+        (("--input=a.png", "--model=shipped:glcic/faces"), "shipped:glcic/faces (upright faces"),
+        (("--model=shipped:glcic/photographs",), "shipped:glcic/photographs (photographs"),
+    ],
+)
+def test_a_picture_of_ones_own_is_completed_by_the_network_for_photographs(
+    tmp_path, arguments, taken
+):
+    write_image(tmp_path / "a.png", picture(0))
+    done = complete(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"model: {taken}" in done.stderr
+
+
 def test_a_clip_comes_back_as_one(model, tmp_path):
     frames = pan()
     record(tmp_path / "clip.mkv", frames)
