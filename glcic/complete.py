@@ -5,10 +5,10 @@
     python -m glcic.complete --input=FOLDER --mask=FOLDER --output=FOLDER
     python -m glcic.complete --input=clip.mp4 --mask=HOLE
 
-Without flags, a portrait of Grace Hopper with a square hole, by the packaged network for faces; what
-``--input`` names is completed by that for photographs, unless ``--model`` says otherwise: a log line
-says which was taken. In a mask file white is missing;
-without one, ``--mask_kind`` says what hole is drawn. Images may have any size.
+Without flags, a portrait of Grace Hopper with a square hole, by the packaged network for faces.
+What ``--input`` names is completed by the one for photographs, unless ``--model`` says otherwise; a
+log line says which was taken. In a mask file white is missing; without one, ``--mask_kind`` says
+what hole is drawn. Images may have any size.
 """
 
 import functools
