@@ -63,7 +63,7 @@ def test_the_branch_is_beside_the_dilated_convolutions():
     assert [x._keras_history.operation.name for x in both._inbound_nodes[0].input_tensors] == [
         "relu9", "branch_relu4",
     ]  # fmt: skip
-    assert Glcic().tables is networks.ARCHITECTURES["wang2020"]
+    assert Glcic().tables == networks.ARCHITECTURES["wang2020"]
 
 
 def test_every_phase_trains_with_it_and_hidden_pixels_do_not_matter():

@@ -108,13 +108,13 @@ def test_the_mean_colour_is_that_of_what_is_known():
 def test_samples_and_examples_hide_the_damage_and_the_drawn_holes(tmp_path, monkeypatch):
     trainer, data = make_trainer(holes=HOLES), scene().astype(np.uint8)
     trainer.begin(Row("completion", 1, 4, SIDE))
-    seen, complete = [], trainer.completion
+    seen, complete = [], trainer.complete
 
-    def recorded(inputs, training):
+    def recorded(inputs):
         seen.append(inputs["masks"])
-        return complete(inputs, training=training)
+        return complete(inputs)
 
-    monkeypatch.setitem(trainer.networks, "completion", recorded)
+    monkeypatch.setattr(trainer, "complete", recorded)
     trainer.sampler(lambda count: data, None)(tmp_path / "samples.png")
     hidden = masks.draw(HOLES, 4, SIDE, SIDE, [trainer.seed, -1])
     hidden = np.maximum(hidden, data[..., 3:] > 0)
