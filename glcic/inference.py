@@ -18,7 +18,19 @@ from glcic import networks
 _MARGIN = 4
 
 
-class FoldedCompletion(tf.Module):
+class _Completion(tf.Module):
+    """What ``common.serving.export`` asks for, by ``_run`` in either type."""
+
+    def complete(self, images, holes):
+        """The network's output [B, H, W, 3] in [0, 1] for any H and W, in float32."""
+        return self._run(images, holes, tf.float32)
+
+    def complete_bfloat16(self, images, holes):
+        """The same with convolutions in bfloat16."""
+        return self._run(images, holes, tf.bfloat16)
+
+
+class FoldedCompletion(_Completion):
     """The completion network with its statistics folded in; cannot be trained."""
 
     def __init__(self, network, storage=tf.float32):
@@ -32,14 +44,6 @@ class FoldedCompletion(tf.Module):
         self.network = folding.FoldedNetwork(network, storage)
         dilated = [x.name for x in network.layers if getattr(x, "dilation_rate", (1, 1)) > (1, 1)]
         self._split = self.network.names.index(dilated[-1]) + 2  # with its ReLU
-
-    def complete(self, images, holes):
-        """The network's output [B, H, W, 3] in [0, 1] for any H and W, in float32."""
-        return self._run(images, holes, tf.float32)
-
-    def complete_bfloat16(self, images, holes):
-        """The same with convolutions in bfloat16."""
-        return self._run(images, holes, tf.bfloat16)
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)
@@ -56,7 +60,7 @@ class FoldedCompletion(tf.Module):
         return x[:, : shape[1], : shape[2]]
 
 
-class StoredCompletion(tf.Module):
+class StoredCompletion(_Completion):
     """A completion network with branches; cannot be trained."""
 
     def __init__(self, build, weights, storage=tf.float32):
@@ -67,14 +71,6 @@ class StoredCompletion(tf.Module):
         """
         super().__init__(name="stored_completion")
         self.network = folding.Stored(build, weights, storage)
-
-    def complete(self, images, holes):
-        """The network's output [B, H, W, 3] in [0, 1] for any H and W, in float32."""
-        return self._run(images, holes, tf.float32)
-
-    def complete_bfloat16(self, images, holes):
-        """The same with convolutions in bfloat16."""
-        return self._run(images, holes, tf.bfloat16)
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)

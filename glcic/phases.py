@@ -172,17 +172,21 @@ class PhasesTrainer(Trainer):
             color = [COLORS[self.fill]] * 3
         self.completion.get_layer("input").mean_color.assign(color)
 
-    def _shrunk(self, images, damage=None):
-        """Images at the size of the phase, and where they are damaged: [B, S, S, 3], [B, S, S, 1].
+    def _shrunk(self, images):
+        """Images at the size of the phase."""
+        if self.shrink == 1:
+            return images
+        return tf.nn.avg_pool2d(images, self.shrink, self.shrink, "VALID")
+
+    def _shrunk_damaged(self, images, damage):
+        """The same of damaged images, and where they are damaged: [B, S, S, 3], [B, S, S, 1].
 
         A smaller pixel is damaged if one of those that it stands for is.
         """
-        damage = tf.zeros_like(images[..., :1]) if damage is None else damage
         if self.shrink == 1:
             return images, damage
         damage = tf.nn.max_pool2d(damage, self.shrink, self.shrink, "VALID")
-        images = tf.nn.avg_pool2d(images, self.shrink, self.shrink, "VALID")
-        return tf.where(damage > 0.5, 0.0, images), damage
+        return tf.where(damage > 0.5, 0.0, self._shrunk(images)), damage
 
     def _spec(self):
         return self.mask_spec.scaled(1 / self.shrink) if self.shrink > 1 else self.mask_spec
@@ -196,7 +200,7 @@ class PhasesTrainer(Trainer):
         Returns:
           (images in [0, 1], holes of those to complete, holes of those that stand for real ones).
         """
-        images, _ = self._shrunk(tf.cast(data, tf.float32) / 255.0)
+        images = self._shrunk(tf.cast(data, tf.float32) / 255.0)
         batch, height, width, _ = images.shape
         both = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))
         return images, both[:batch], both[batch:]
@@ -278,7 +282,7 @@ class PhasesTrainer(Trainer):
         good as known to the others. Behind the damage both sides of every term have the network's
         own colours.
         """
-        images, damage = self._shrunk(*parted(data))
+        images, damage = self._shrunk_damaged(*parted(data))
         batch, height, width, _ = images.shape
         drawn = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))[:batch]
         inputs = {"images": images, "masks": tf.maximum(drawn, damage)}
@@ -341,7 +345,7 @@ class PhasesTrainer(Trainer):
         images = first(SAMPLES)
 
         def write(path):
-            originals, damage = self._shrunk(*parted(tf.constant(images)))
+            originals, damage = self._shrunk_damaged(*parted(tf.constant(images)))
             more = [self.show_attention] if attention_of(self.completion) else []
             place = path, originals.numpy(), self._spec()
             save_samples(*place, self.complete, self.seed, damage.numpy(), more)

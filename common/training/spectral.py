@@ -99,7 +99,10 @@ def fixed(network):
     Args:
       network: a ``keras.Model``, with or without spectral layers.
     """
-    normalized = [layer for layer in _all_layers(network) if isinstance(layer, _Normalized)]
+    normalized = []
+    for layer in network.layers:
+        parts = layer.parts.values() if isinstance(layer, SelfAttention) else [layer]
+        normalized.extend(part for part in parts if isinstance(part, _Normalized))
     for layer in normalized:
         layer.moves = False
     try:
@@ -107,11 +110,6 @@ def fixed(network):
     finally:
         for layer in normalized:
             layer.moves = True
-
-
-def _all_layers(network):
-    flatten = getattr(network, "_flatten_layers", None)
-    return flatten() if flatten else ()
 
 
 class SelfAttention(keras.layers.Layer):

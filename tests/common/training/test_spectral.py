@@ -95,6 +95,21 @@ def test_the_vector_moves_in_a_networks_own_step_alone():
     assert (layer.vector.numpy() != vector).any()
 
 
+def test_the_vectors_of_self_attention_are_fixed_as_well():
+    keras.utils.set_random_seed(2)
+    inputs, layer = keras.Input((4, 4, 16)), spectral.SelfAttention()
+    network = keras.Model(inputs, layer(inputs))
+    x = tf.constant(np.random.default_rng(3).normal(size=(2, 4, 4, 16)).astype(np.float32))
+    before = [part.vector.numpy() for part in layer.parts.values()]
+    with spectral.fixed(network):
+        network(x, training=True)
+    after = [part.vector.numpy() for part in layer.parts.values()]
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+    network(x, training=True)
+    assert any((part.vector.numpy() != one).any()
+               for part, one in zip(layer.parts.values(), before, strict=True))  # fmt: skip
+
+
 def test_under_mixed_precision_kernel_and_norm_are_float32():
     exact, x = make("conv")
     layer, _ = make("conv", "mixed_bfloat16")
