@@ -41,14 +41,16 @@ class FoldedCompletion(_Completion):
           storage: type of the kernels: tf.float32, or tf.float16 for half the size.
         """
         super().__init__(name="folded_completion")
-        self.network = folding.FoldedNetwork(network, storage)
+        self.network = folding.FoldedNetwork(networks.chain(network), storage)
+        last = network.layers[-1]
+        self._added = last.call if isinstance(last, networks.Added) else None
         dilated = [x.name for x in network.layers if getattr(x, "dilation_rate", (1, 1)) > (1, 1)]
         self._split = self.network.names.index(dilated[-1]) + 2  # with its ReLU
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)
-        x = self.network.at(dtype, 0, 1)({"images": images, "masks": holes})
-        x = _continued(tf.cast(x, dtype))
+        filled = self.network.at(dtype, 0, 1)({"images": images, "masks": holes})
+        x = _continued(tf.cast(filled, dtype))
         x = self.network.at(dtype, 1, self._split)(x)
         rest = self.network.at(dtype, self._split)
         fits, rows, columns = _window(_quarter_boxes(holes), tf.shape(x)[1:3])
@@ -57,7 +59,8 @@ class FoldedCompletion(_Completion):
             lambda: _put(rest(_cut(x, rows, columns)), rows, columns, tf.shape(x)),
             lambda: rest(x),
         )
-        return x[:, : shape[1], : shape[2]]
+        x = x[:, : shape[1], : shape[2]]
+        return self._added([filled, x]) if self._added else x
 
 
 class StoredCompletion(_Completion):

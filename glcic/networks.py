@@ -14,6 +14,7 @@ A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
 import keras
 import tensorflow as tf
 
+from common.pictures import filling
 from common.training import layers, spectral
 from common.training.attention import ContextualAttention
 from glcic.architectures import (  # noqa: F401  the tables, too, are found here
@@ -31,36 +32,69 @@ from glcic.architectures import (  # noqa: F401  the tables, too, are found here
 # All completion networks halve the size twice: sizes must be multiples of this, in pixels.
 SIZE_MULTIPLE = 4
 
+MIDDLE = 0.5  # of the range of colours
+
 
 class CompletionInput(keras.layers.Layer):
     """Images and masks to the completion network's four channels ([1] Section 3.2).
 
     RGB minus the training set's mean colour, zero in the hole, and the mask itself: the hole has
-    that colour, or the one that training chose instead (``phases.PhasesTrainer.prepare``). What
-    the image holds in the hole is dropped, even if it is not a number.
+    that colour, or the one that training chose instead (``phases.PhasesTrainer.prepare``), or a
+    smooth continuation of its surroundings. What the image holds in the hole is dropped, even if
+    it is not a number.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, diffused=False, **kwargs):
+        """Makes the layer.
+
+        Args:
+          diffused: whether holes are filled by ``common.pictures.filling``, which is no paper's.
+          kwargs: of ``keras.layers.Layer``.
+        """
         super().__init__(dtype="float32", **kwargs)
+        self.diffused = diffused
 
     def build(self, input_shape):
         """Makes the mean colour, a constant that travels with the weights."""
         self.mean_color = self.add_weight(
             name="mean_color",
             shape=(3,),
-            initializer=keras.initializers.Constant(0.5),
+            initializer=keras.initializers.Constant(MIDDLE),
             trainable=False,
         )
 
     def call(self, inputs):
         """{"images": [B, H, W, 3], "masks": [B, H, W, 1]} -> [B, H, W, 4]."""
         images, masks = inputs["images"], inputs["masks"]
-        color = tf.where(masks > 0.5, 0.0, images - self.mean_color.value)
+        if self.diffused:
+            color = filling.diffused(images - self.mean_color.value, masks)
+        else:
+            color = tf.where(masks > 0.5, 0.0, images - self.mean_color.value)
         return tf.concat([color, masks], axis=-1)
 
     def compute_output_shape(self, input_shape):
         """The images' shape with four channels."""
         return (*input_shape["images"][:-1], 4)
+
+
+class Added(keras.layers.Layer):
+    """What a network adds to a filled picture, in float32, cut to [0, 1].
+
+    The cut is none for the gradient, so that what is too bright can be learned to be darker.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, inputs):
+        """[B, H, W, 4] of ``CompletionInput`` and [B, H, W, 3] -> [B, H, W, 3] in [0, 1]."""
+        filled, added = inputs
+        result = filled[..., :3] + MIDDLE + tf.cast(added, tf.float32)
+        return result + tf.stop_gradient(tf.clip_by_value(result, 0.0, 1.0) - result)
+
+    def compute_output_shape(self, input_shape):
+        """That of what is added."""
+        return input_shape[1]
 
 
 def _scaled(outputs, width):
@@ -86,13 +120,14 @@ def _row(x, masks, row, name, width, dtype):
     return keras.layers.ReLU(name=name.format("relu"), dtype=dtype)(x)
 
 
-def completion_network(architecture, width=1.0, dtype="float32"):
+def completion_network(architecture, width=1.0, dtype="float32", diffused=False):
     """Builds the completion network C ([1] Table 1, [2] Section 2.2, [3]).
 
     Args:
       architecture: an ``Architecture``.
       width: factor on every layer's channels but the last's; 1 is the paper's network.
       dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
+      diffused: see ``CompletionInput``.
 
     Returns:
       A ``keras.Model`` from {"images": [B, H, W, 3], "masks": [B, H, W, 1]} to the completed
@@ -102,7 +137,7 @@ def completion_network(architecture, width=1.0, dtype="float32"):
     images = keras.Input((None, None, 3), name="images")
     masks = keras.Input((None, None, 1), name="masks")
     inputs = {"images": images, "masks": masks}
-    x = CompletionInput(name="input")(inputs)
+    x = filled = CompletionInput(diffused, name="input")(inputs)
     *hidden, last = architecture.completion
     dilated = [n for n, row in enumerate(hidden, 1) if row.dilation > 1]
     for n, row in enumerate(hidden, 1):
@@ -114,10 +149,33 @@ def completion_network(architecture, width=1.0, dtype="float32"):
         if architecture.branch and n == dilated[-1]:
             x = keras.layers.Concatenate(name="both", dtype=dtype)([x, beside])
     x = layers.SymmetricConv2D(
-        last.outputs, last.kernel, use_bias=architecture.bias, name="output", dtype=dtype
+        last.outputs,
+        last.kernel,
+        use_bias=architecture.bias,
+        kernel_initializer="zeros" if diffused else "glorot_uniform",
+        name="difference" if diffused else "output",
+        dtype=dtype,
     )(x)
-    x = layers.UnitRange(architecture.output, name="unit_range")(x)
+    if diffused:
+        x = Added(name="added")([filled, x])
+    else:
+        x = layers.UnitRange(architecture.output, name="unit_range")(x)
     return keras.Model(inputs, x, name="completion")
+
+
+def chain(network):
+    """The completion network up to what is added to a filled picture, if any is.
+
+    Args:
+      network: as ``completion_network`` builds it, without a branch of attention.
+
+    Returns:
+      A Keras model of the same layers, each with one input.
+    """
+    last = network.layers[-1]
+    if not isinstance(last, Added):
+        return network
+    return keras.Model(network.inputs, network.layers[-2].output, name=network.name)
 
 
 class Halved(keras.layers.Layer):

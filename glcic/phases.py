@@ -28,7 +28,13 @@ from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
-from glcic.networks import completion_network, discriminator, smaller_discriminator
+from glcic.networks import (
+    MIDDLE,
+    chain,
+    completion_network,
+    discriminator,
+    smaller_discriminator,
+)
 from glcic.settings import PAPERS_LAYERS, PHASES
 
 SAMPLES = 8  # images of a sample grid
@@ -40,7 +46,9 @@ RECONSTRUCTIONS = {
     "each_hole": losses.each_hole_mse,
 }
 NAMES = {"squared": "mse", "absolute": "l1"}  # of L_M in the log, by its distance
-COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
+DIFFUSED = "diffused"  # holes continue their surroundings
+# Of a hole that does not have the mean colour, and subtracted.
+COLORS = {"grey": MIDDLE, "black": 0.0, DIFFUSED: MIDDLE}
 PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
 
@@ -122,7 +130,7 @@ class PhasesTrainer(Trainer):
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.
           seed: of the holes, and of the one that the local discriminator sees.
           fill: colour of the hole in the completion network's input: "mean", that of the training
-            set, or one of ``COLORS``.
+            set, one of ``COLORS``, or ``DIFFUSED`` if its input layer continues the surroundings.
           supervision: ``settings.Glcic``, which say whether pictures are damaged; None: they are
             not.
         """
@@ -164,7 +172,8 @@ class PhasesTrainer(Trainer):
         """Sets the colour that the input layer fills holes with and subtracts.
 
         It is the training set's mean ([1] Section 3.2) or another one, which is no paper's but for
-        the black of "GAN在图像修复中的创新应用实践" (Section 4.1).
+        the black of "GAN在图像修复中的创新应用实践" (Section 4.1). Where holes are diffused, the
+        middle of the range is subtracted.
         """
         if self.fill == "mean":
             color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
@@ -413,8 +422,9 @@ def save_samples(path, originals, mask_spec, complete, seed, damage=0, more=()):
 
 def _restored(network, arrays, example):
     """What an exported completion network kept, see ``folding.unfold`` and ``folding.restore``."""
-    take = folding.restore if attention_of(network) else folding.unfold
-    return take(network, arrays, example)
+    if attention_of(network):
+        return folding.restore(network, arrays, example)
+    return folding.unfold(chain(network), arrays, example)
 
 
 KEPT = {"completion": ("network", _restored)}
@@ -424,7 +434,7 @@ def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint."""
     architecture, options = settings.tables, (settings.width, policy)
     built = {
-        "completion": completion_network(architecture, *options),
+        "completion": completion_network(architecture, *options, settings.fill == DIFFUSED),
         "discriminator": discriminator(architecture, *options),
     }
     for stage in settings.stages:
@@ -511,7 +521,7 @@ def exported(restored, completing, storage, jit_compile):
     if architecture.branch:
 
         def built(policy):
-            return completion_network(architecture, own.width, policy)
+            return completion_network(architecture, own.width, policy, own.fill == DIFFUSED)
 
         module = inference.StoredCompletion(built, network.get_weights(), storage)
     else:

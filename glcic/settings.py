@@ -115,8 +115,9 @@ class Glcic(Supervision):
     )
     fill: str = setting(
         "mean",
-        "Colour of the hole in the network's input: the training set's mean, grey or black.",
-        choices=("mean", "grey", "black"),
+        "Colour of the hole in the network's input: the training set's mean, grey, black, or "
+        "diffused from its surroundings.",
+        choices=("mean", "grey", "black", "diffused"),
     )
     vgg19_weights: str = setting(
         "imagenet", "File of VGG19 weights (.h5, .npz), or imagenet: download."

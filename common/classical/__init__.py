@@ -8,6 +8,7 @@ will do, as long as something is known. The result equals the images bit for bit
 0, does not depend on what they hold where it is 1, and is the same at every call.
 
     mean_color       The mean of the known pixels: the reference that every method must beat.
+    diffusion        The smoothest continuation: the Laplace equation (Oliveira 2001).
     telea            Fast marching (Telea 2004), by OpenCV.
     navier_stokes    Lines of equal brightness continued (Bertalmio 2001), by OpenCV.
     biharmonic       The biharmonic equation (Damelin 2018), by scikit-image.
@@ -17,7 +18,7 @@ will do, as long as something is known. The result equals the images bit for bit
     sparse           Patches as sums of a few atoms of a DCT dictionary (Elad 2006, Mairal 2008), by
                      scikit-learn's orthogonal matching pursuit.
 
-The four after the mean continue what they find at the hole's rim, which suits scratches and small
+The five after the mean continue what they find at the hole's rim, which suits scratches and small
 holes. `exemplar` repeats texture, but needs whole patches to copy: where scattered pixels leave
 none, it copies single pixels and does worse than all others. Low rank and sparsity are made for
 just such pixels: `low_rank` sees nothing but the rows and columns that cross the hole, and `sparse`
@@ -41,6 +42,7 @@ from common.pictures import checks
 
 METHODS = {
     "mean_color": diffusion.fill_mean_color,
+    "diffusion": diffusion.fill_diffusion,
     "telea": diffusion.fill_telea,
     "navier_stokes": diffusion.fill_navier_stokes,
     "biharmonic": diffusion.fill_biharmonic,

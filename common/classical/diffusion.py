@@ -11,6 +11,7 @@ somewhere false, and return a picture [H, W, 3], of which only the hole counts.
 [5] Bresson, Chan: Fast Dual Minimization of the Vectorial Total Variation Norm, Inverse Problems
     and Imaging 2008.
 [6] Chambolle, Pock: A First-Order Primal-Dual Algorithm for Convex Problems, JMIV 2011.
+[7] Oliveira, Bowen, McKenna, Chang: Fast Digital Image Inpainting, VIIP 2001.
 """
 
 import cv2
@@ -33,6 +34,13 @@ NEGLIGIBLE_GRADIENT = 1e-3
 def fill_mean_color(image, hole):
     """The mean of the known pixels; the arguments are those of `fill_telea`."""
     return np.broadcast_to(image[~hole].mean(axis=0, dtype=np.float64), image.shape)
+
+
+def fill_diffusion(image, hole):
+    """Isotropic diffusion [7], from coarse to fine; the arguments are those of `fill_telea`."""
+    from common.pictures import filling  # TensorFlow, which takes seconds to import
+
+    return filling.diffused(image[None], hole[None, ..., None].astype(np.float32))[0].numpy()
 
 
 def fill_telea(image, hole, radius=blending.TELEA_RADIUS):

@@ -134,7 +134,13 @@ def test_a_missing_library_is_named_with_its_extra(name, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "decibels"),
-    [("telea", 28), ("navier_stokes", 28), ("biharmonic", 90), ("total_variation", 28)],
+    [
+        ("diffusion", 28),
+        ("telea", 28),
+        ("navier_stokes", 28),
+        ("biharmonic", 90),
+        ("total_variation", 28),
+    ],
 )
 def test_a_smooth_ramp_is_continued(name, decibels):
     y, x = np.mgrid[:40, :48].astype(np.float32) / 48

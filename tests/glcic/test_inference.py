@@ -5,12 +5,13 @@ import pytest
 import tensorflow as tf
 
 from common.pictures import masks
-from glcic import inference
+from glcic import inference, networks, phases
 
 
-@pytest.fixture(scope="module", params=["wang2020", "iizuka2017"])
+@pytest.fixture(scope="module", params=["wang2020", "iizuka2017", "diffused"])
 def pair(request, lively_network):
-    network = lively_network(request.param)
+    diffused = request.param == "diffused"
+    network = lively_network("wang2020" if diffused else request.param, diffused=diffused)
     return network, inference.FoldedCompletion(network)
 
 
@@ -78,3 +79,16 @@ def test_bfloat16_and_half_storage_stay_close(pair):
         assert error(folded.complete(other, holes)) > 0.05
     half = inference.FoldedCompletion(network, tf.float16)
     assert error(half.complete(images, holes)) < 0.001
+
+
+def test_what_is_exported_is_trained_on(pair, lively_network):
+    """What ``--init_from`` takes of an exported model is that network."""
+    network, folded = pair
+    diffused = network.layers[-1].name == "added"
+    name = "iizuka2017" if len(network.layers) > len(lively_network().layers) else "wang2020"
+    other = networks.completion_network(networks.ARCHITECTURES[name], 1 / 8, diffused=diffused)
+    holes = masks.draw(masks.MaskSpec(), 8, 64, 64, [3, 1]).numpy()
+    inputs = {"images": pictures(8, 64, 64), "masks": holes}
+    _, take = phases.KEPT["completion"]
+    assert not take(other, [x.numpy() for x in folded.network.arrays], inputs)
+    np.testing.assert_allclose(other(inputs), network(inputs, training=False), atol=1e-4)

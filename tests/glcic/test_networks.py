@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.pictures import filling
 from common.training.layers import BatchNorm
 from glcic import networks
 
@@ -216,3 +217,20 @@ def test_the_hole_is_filled_from_what_surrounds_it():
     other = {**batch, "images": np.where(batch["masks"] > 0, batch["images"], 0.2)}
     change = np.abs(network(batch) - network(other)).max(-1)
     assert change[batch["masks"][..., 0] > 0].min() > 0
+
+
+def test_a_network_that_adds_to_a_diffused_picture_begins_with_it():
+    """Nothing is added before training; what the last layer then adds stays within [0, 1]."""
+    network = narrow(diffused=True)
+    batch = inputs()
+    hidden = {**batch, "images": np.where(batch["masks"] > 0, np.nan, batch["images"])}
+    filled = filling.diffused(batch["images"], batch["masks"])
+    np.testing.assert_allclose(network(hidden), filled, atol=1e-6)
+    layer = network.get_layer("difference")
+    for value, limit in ((-9.0, 0.0), (9.0, 1.0)):
+        layer.bias.assign(np.full(3, value))
+        np.testing.assert_array_equal(network(hidden), np.full(batch["images"].shape, limit))
+    layer.bias.assign(np.full(3, 9.0))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(network(batch))
+    np.testing.assert_allclose(tape.gradient(loss, layer.bias), np.full(3, 1 / 3), rtol=1e-5)

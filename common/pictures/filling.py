@@ -1,0 +1,60 @@
+"""Holes filled smoothly from what surrounds them, as an operation of a graph.
+
+The Laplace equation with the known pixels as its boundary, to the accuracy that a network's input
+needs: a pyramid of means over known pixels is read from its top, and at each level a few steps of
+Jacobi's iteration smooth what was enlarged. The cost is linear in pixels; every size compiles.
+"""
+
+import tensorflow as tf
+
+LEVELS = 10  # holes up to 1,024 px thick have known pixels at the top
+SWEEPS = 8  # of Jacobi's iteration at each level
+
+
+def diffused(images, masks):
+    """Images whose holes hold a smooth continuation of the known pixels.
+
+    Args:
+      images: float32 [B, H, W, C]; what they hold in the holes is dropped, even if it is not a
+        number.
+      masks: float32 [B, H, W, 1], above 0.5 where a pixel is missing.
+
+    Returns:
+      float32 [B, H, W, C], known pixels unchanged. A picture without a known pixel becomes zero.
+    """
+    hole = masks > 0.5
+    known = tf.where(hole, 0.0, tf.ones_like(masks))
+    colors = tf.where(hole, 0.0, images)
+    levels = [(colors, known)]
+    for _ in range(LEVELS - 1):
+        colors, known = _halved(colors, known)
+        levels.append((colors, known))
+    filled = colors
+    for colors, known in levels[-2::-1]:
+        shape = tf.shape(colors)
+        enlarged = tf.repeat(tf.repeat(filled, 2, axis=1), 2, axis=2)[:, : shape[1], : shape[2]]
+        filled = tf.where(known > 0.0, colors, enlarged)
+        filled = _smoothed(filled, known)
+    return filled
+
+
+def _halved(colors, known):
+    """Means over the known ones of 2x2 pixels, and where there are any."""
+    below, right = tf.shape(colors)[1] % 2, tf.shape(colors)[2] % 2
+    padding = [[0, 0], [0, below], [0, right], [0, 0]]
+    summed = tf.nn.avg_pool2d(tf.pad(colors * known, padding), 2, 2, "VALID")
+    count = tf.nn.avg_pool2d(tf.pad(known, padding), 2, 2, "VALID")
+    return tf.math.divide_no_nan(summed, count), tf.where(count > 0.0, 1.0, 0.0)
+
+
+def _smoothed(filled, known):
+    """``SWEEPS`` of the mean of the four neighbours, in the hole; the edge repeats outside."""
+
+    def sweep(filled):
+        x = tf.concat([filled[:, :1], filled, filled[:, -1:]], 1)
+        x = tf.concat([x[:, :, :1], x, x[:, :, -1:]], 2)
+        mean = (x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]) / 4
+        return (tf.where(known > 0.0, filled, tf.ensure_shape(mean, filled.shape)),)
+
+    # A loop of the graph, which compiles in a tenth of the time of one that is written out.
+    return tf.while_loop(lambda _: True, sweep, (filled,), maximum_iterations=SWEEPS)[0]
