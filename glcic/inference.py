@@ -43,24 +43,29 @@ class FoldedCompletion(_Completion):
         super().__init__(name="folded_completion")
         self.network = folding.FoldedNetwork(networks.chain(network), storage)
         last = network.layers[-1]
-        self._added = last.call if isinstance(last, networks.Added) else None
+        self._levelled = last.call if isinstance(last, networks.Levelled) else None
+        self._margin = _MARGIN
+        if self._levelled:
+            self._margin += -(-networks.BAND // networks.SIZE_MULTIPLE)
         dilated = [x.name for x in network.layers if getattr(x, "dilation_rate", (1, 1)) > (1, 1)]
         self._split = self.network.names.index(dilated[-1]) + 2  # with its ReLU
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)
-        filled = self.network.at(dtype, 0, 1)({"images": images, "masks": holes})
-        x = _continued(tf.cast(filled, dtype))
+        x = self.network.at(dtype, 0, 1)({"images": images, "masks": holes})
+        x = _continued(tf.cast(x, dtype))
         x = self.network.at(dtype, 1, self._split)(x)
         rest = self.network.at(dtype, self._split)
-        fits, rows, columns = _window(_quarter_boxes(holes), tf.shape(x)[1:3])
+        fits, rows, columns = _window(_quarter_boxes(holes), self._margin, tf.shape(x)[1:3])
         x = tf.cond(
             fits,
             lambda: _put(rest(_cut(x, rows, columns)), rows, columns, tf.shape(x)),
             lambda: rest(x),
         )
         x = x[:, : shape[1], : shape[2]]
-        return self._added([filled, x]) if self._added else x
+        if self._levelled:
+            x = self._levelled({"images": images, "masks": holes, "outputs": x})
+        return x
 
 
 class StoredCompletion(_Completion):
@@ -98,20 +103,21 @@ def _mirror(x, count, axis):
 
 
 def _quarter_boxes(holes):
-    """Bounding boxes [B, 4] of the masks' holes in quarter-size pixels, with the margin."""
+    """Bounding boxes [B, 4] of the masks' holes in quarter-size pixels."""
     boxes = masks.bounding_boxes(holes)
     step = networks.SIZE_MULTIPLE
-    return tf.concat([boxes[:, :2] // step - _MARGIN, -(-boxes[:, 2:] // step) + _MARGIN], axis=1)
+    return tf.concat([boxes[:, :2] // step, -(-boxes[:, 2:] // step)], axis=1)
 
 
-def _window(boxes, size):
+def _window(boxes, margin, size):
     """The half-picture windows around boxes [B, 4] in feature maps of ``size`` [2].
 
     Returns:
       Whether every box fits, and the windows' row and column numbers [B, rows], [B, columns].
     """
-    window = tf.minimum(size, size // 2 + 2 * _MARGIN)
-    begin, end = tf.maximum(boxes[:, :2], 0), tf.minimum(boxes[:, 2:], size)
+    window = tf.minimum(size, size // 2 + 2 * margin)
+    begin = tf.maximum(boxes[:, :2] - margin, 0)
+    end = tf.minimum(boxes[:, 2:] + margin, size)
     fits = tf.reduce_all(end - begin <= window) & tf.reduce_any(window < size)
     begin = tf.minimum(begin, size - window)
     return fits, *(begin[:, n, None] + tf.range(window[n]) for n in (0, 1))

@@ -32,44 +32,33 @@ from glcic.architectures import (  # noqa: F401  the tables, too, are found here
 # All completion networks halve the size twice: sizes must be multiples of this, in pixels.
 SIZE_MULTIPLE = 4
 
-MIDDLE = 0.5  # of the range of colours
+BAND = 4  # pixels around a hole at which ``Levelled`` looks
 
 
 class CompletionInput(keras.layers.Layer):
     """Images and masks to the completion network's four channels ([1] Section 3.2).
 
     RGB minus the training set's mean colour, zero in the hole, and the mask itself: the hole has
-    that colour, or the one that training chose instead (``phases.PhasesTrainer.prepare``), or a
-    smooth continuation of its surroundings. What the image holds in the hole is dropped, even if
-    it is not a number.
+    that colour, or the one that training chose instead (``phases.PhasesTrainer.prepare``). What
+    the image holds in the hole is dropped, even if it is not a number.
     """
 
-    def __init__(self, diffused=False, **kwargs):
-        """Makes the layer.
-
-        Args:
-          diffused: whether holes are filled by ``common.pictures.filling``, which is no paper's.
-          kwargs: of ``keras.layers.Layer``.
-        """
+    def __init__(self, **kwargs):
         super().__init__(dtype="float32", **kwargs)
-        self.diffused = diffused
 
     def build(self, input_shape):
         """Makes the mean colour, a constant that travels with the weights."""
         self.mean_color = self.add_weight(
             name="mean_color",
             shape=(3,),
-            initializer=keras.initializers.Constant(MIDDLE),
+            initializer=keras.initializers.Constant(0.5),
             trainable=False,
         )
 
     def call(self, inputs):
         """{"images": [B, H, W, 3], "masks": [B, H, W, 1]} -> [B, H, W, 4]."""
         images, masks = inputs["images"], inputs["masks"]
-        if self.diffused:
-            color = filling.diffused(images - self.mean_color.value, masks)
-        else:
-            color = tf.where(masks > 0.5, 0.0, images - self.mean_color.value)
+        color = tf.where(masks > 0.5, 0.0, images - self.mean_color.value)
         return tf.concat([color, masks], axis=-1)
 
     def compute_output_shape(self, input_shape):
@@ -77,24 +66,42 @@ class CompletionInput(keras.layers.Layer):
         return (*input_shape["images"][:-1], 4)
 
 
-class Added(keras.layers.Layer):
-    """What a network adds to a filled picture, in float32, cut to [0, 1].
+class Levelled(keras.layers.Layer):
+    """A network's output, moved in the hole to the level of what surrounds it; ours.
 
-    The cut is none for the gradient, so that what is too bright can be learned to be darker.
+    What the output lacks at known pixels up to ``BAND`` from the hole is diffused into it
+    (``common.pictures.filling``) and added: Poisson blending, in all but name, through which a
+    network can be trained. It need not know how bright and of what colour a place is, but what is
+    in it. The result is cut to [0, 1], which the gradient does not see: what is too bright can be
+    learned to be darker.
     """
 
     def __init__(self, **kwargs):
         super().__init__(dtype="float32", **kwargs)
 
     def call(self, inputs):
-        """[B, H, W, 4] of ``CompletionInput`` and [B, H, W, 3] -> [B, H, W, 3] in [0, 1]."""
-        filled, added = inputs
-        result = filled[..., :3] + MIDDLE + tf.cast(added, tf.float32)
-        return result + tf.stop_gradient(tf.clip_by_value(result, 0.0, 1.0) - result)
+        """{"images", "outputs": [B, H, W, 3], "masks": [B, H, W, 1]} -> [B, H, W, 3] in [0, 1].
+
+        Known pixels are those of the images.
+        """
+        outputs, hole = inputs["outputs"], inputs["masks"] > 0.5
+        images = tf.where(hole, 0.0, inputs["images"])
+        lacking = filling.diffused(images - outputs, tf.where(_beside(hole), 0.0, 1.0))
+        result = outputs + lacking
+        result += tf.stop_gradient(tf.clip_by_value(result, 0.0, 1.0) - result)
+        return tf.where(hole, result, images)
 
     def compute_output_shape(self, input_shape):
-        """That of what is added."""
-        return input_shape[1]
+        """That of the images."""
+        return input_shape["images"]
+
+
+def _beside(hole):
+    """The known pixels up to ``BAND`` from a hole, bool [B, H, W, 1]."""
+    wide = tf.cast(hole, tf.float32)
+    for size in ((2 * BAND + 1, 1), (1, 2 * BAND + 1)):
+        wide = tf.nn.max_pool2d(wide, size, 1, "SAME")
+    return (wide > 0.5) & ~hole
 
 
 def _scaled(outputs, width):
@@ -120,14 +127,14 @@ def _row(x, masks, row, name, width, dtype):
     return keras.layers.ReLU(name=name.format("relu"), dtype=dtype)(x)
 
 
-def completion_network(architecture, width=1.0, dtype="float32", diffused=False):
+def completion_network(architecture, width=1.0, dtype="float32", levelled=False):
     """Builds the completion network C ([1] Table 1, [2] Section 2.2, [3]).
 
     Args:
       architecture: an ``Architecture``.
       width: factor on every layer's channels but the last's; 1 is the paper's network.
       dtype: Keras dtype policy, "float32" or "mixed_bfloat16".
-      diffused: see ``CompletionInput``.
+      levelled: whether ``Levelled`` stands at its end.
 
     Returns:
       A ``keras.Model`` from {"images": [B, H, W, 3], "masks": [B, H, W, 1]} to the completed
@@ -137,7 +144,7 @@ def completion_network(architecture, width=1.0, dtype="float32", diffused=False)
     images = keras.Input((None, None, 3), name="images")
     masks = keras.Input((None, None, 1), name="masks")
     inputs = {"images": images, "masks": masks}
-    x = filled = CompletionInput(diffused, name="input")(inputs)
+    x = CompletionInput(name="input")(inputs)
     *hidden, last = architecture.completion
     dilated = [n for n, row in enumerate(hidden, 1) if row.dilation > 1]
     for n, row in enumerate(hidden, 1):
@@ -149,31 +156,24 @@ def completion_network(architecture, width=1.0, dtype="float32", diffused=False)
         if architecture.branch and n == dilated[-1]:
             x = keras.layers.Concatenate(name="both", dtype=dtype)([x, beside])
     x = layers.SymmetricConv2D(
-        last.outputs,
-        last.kernel,
-        use_bias=architecture.bias,
-        kernel_initializer="zeros" if diffused else "glorot_uniform",
-        name="difference" if diffused else "output",
-        dtype=dtype,
+        last.outputs, last.kernel, use_bias=architecture.bias, name="output", dtype=dtype
     )(x)
-    if diffused:
-        x = Added(name="added")([filled, x])
-    else:
-        x = layers.UnitRange(architecture.output, name="unit_range")(x)
+    x = layers.UnitRange(architecture.output, name="unit_range")(x)
+    if levelled:
+        x = Levelled(name="levelled")({**inputs, "outputs": x})
     return keras.Model(inputs, x, name="completion")
 
 
 def chain(network):
-    """The completion network up to what is added to a filled picture, if any is.
+    """The completion network without ``Levelled``.
 
     Args:
       network: as ``completion_network`` builds it, without a branch of attention.
 
     Returns:
-      A Keras model of the same layers, each with one input.
+      A Keras model of the same layers, each behind the one before.
     """
-    last = network.layers[-1]
-    if not isinstance(last, Added):
+    if not isinstance(network.layers[-1], Levelled):
         return network
     return keras.Model(network.inputs, network.layers[-2].output, name=network.name)
 

@@ -28,13 +28,7 @@ from common.training.damage import damage_of, parted
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
-from glcic.networks import (
-    MIDDLE,
-    chain,
-    completion_network,
-    discriminator,
-    smaller_discriminator,
-)
+from glcic.networks import chain, completion_network, discriminator, smaller_discriminator
 from glcic.settings import PAPERS_LAYERS, PHASES
 
 SAMPLES = 8  # images of a sample grid
@@ -46,9 +40,7 @@ RECONSTRUCTIONS = {
     "each_hole": losses.each_hole_mse,
 }
 NAMES = {"squared": "mse", "absolute": "l1"}  # of L_M in the log, by its distance
-DIFFUSED = "diffused"  # holes continue their surroundings
-# Of a hole that does not have the mean colour, and subtracted.
-COLORS = {"grey": MIDDLE, "black": 0.0, DIFFUSED: MIDDLE}
+COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
 PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
 
@@ -130,7 +122,7 @@ class PhasesTrainer(Trainer):
           features: images [B, S, S, 3] to a list of feature maps; needed if beta > 0.
           seed: of the holes, and of the one that the local discriminator sees.
           fill: colour of the hole in the completion network's input: "mean", that of the training
-            set, one of ``COLORS``, or ``DIFFUSED`` if its input layer continues the surroundings.
+            set, or one of ``COLORS``.
           supervision: ``settings.Glcic``, which say whether pictures are damaged; None: they are
             not.
         """
@@ -172,8 +164,7 @@ class PhasesTrainer(Trainer):
         """Sets the colour that the input layer fills holes with and subtracts.
 
         It is the training set's mean ([1] Section 3.2) or another one, which is no paper's but for
-        the black of "GAN在图像修复中的创新应用实践" (Section 4.1). Where holes are diffused, the
-        middle of the range is subtracted.
+        the black of "GAN在图像修复中的创新应用实践" (Section 4.1).
         """
         if self.fill == "mean":
             color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
@@ -434,7 +425,7 @@ def networks(settings, policy="float32"):
     """{name: network} of the run's checkpoint."""
     architecture, options = settings.tables, (settings.width, policy)
     built = {
-        "completion": completion_network(architecture, *options, settings.fill == DIFFUSED),
+        "completion": completion_network(architecture, *options, settings.levelled),
         "discriminator": discriminator(architecture, *options),
     }
     for stage in settings.stages:
@@ -521,7 +512,7 @@ def exported(restored, completing, storage, jit_compile):
     if architecture.branch:
 
         def built(policy):
-            return completion_network(architecture, own.width, policy, own.fill == DIFFUSED)
+            return completion_network(architecture, own.width, policy, own.levelled)
 
         module = inference.StoredCompletion(built, network.get_weights(), storage)
     else:

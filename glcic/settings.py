@@ -115,9 +115,13 @@ class Glcic(Supervision):
     )
     fill: str = setting(
         "mean",
-        "Colour of the hole in the network's input: the training set's mean, grey, black, or "
-        "diffused from its surroundings.",
-        choices=("mean", "grey", "black", "diffused"),
+        "Colour of the hole in the network's input: the training set's mean, grey or black.",
+        choices=("mean", "grey", "black"),
+    )
+    levelled: bool = setting(
+        False,
+        "The output's difference from the known pixels around a hole is diffused into the hole "
+        "and added, as Poisson blending does, in training too.",
     )
     vgg19_weights: str = setting(
         "imagenet", "File of VGG19 weights (.h5, .npz), or imagenet: download."
@@ -127,6 +131,11 @@ class Glcic(Supervision):
         """Refuses what cannot be learned from damaged pictures."""
         super().__post_init__()
         self.check_stages()
+        if self.levelled and self.known_weight:
+            raise InputError(
+                "--levelled returns the known pixels themselves: there is nothing to ask for with "
+                "--known_weight"
+            )
         if self.supervision == "damaged" and (self.discriminator_steps or self.joint_steps):
             raise InputError(
                 "--supervision=damaged trains the completion network alone: give "

@@ -13,13 +13,13 @@ def lively_network():
     return _lively_network
 
 
-def _lively_network(name="wang2020", width=1 / 8, diffused=False):
+def _lively_network(name="wang2020", width=1 / 8, levelled=False):
     """A completion network like a trained one: its output depends on its input.
 
     The statistics, scales and offsets of its BatchNorms are not those of a fresh one, nor is the
     mean colour, and its kernels are so large that a picture does not fade on its way.
     """
-    network = networks.completion_network(networks.ARCHITECTURES[name], width, diffused=diffused)
+    network = networks.completion_network(networks.ARCHITECTURES[name], width, levelled=levelled)
     generator = np.random.default_rng(0)
     for layer in network.layers:
         if hasattr(layer, "kernel"):
@@ -28,7 +28,7 @@ def _lively_network(name="wang2020", width=1 / 8, diffused=False):
             if isinstance(layer, keras.layers.Conv2DTranspose):
                 taps, inputs = taps / 4, outputs  # of its taps a pixel sees every other one
             # The colours deviate by about a quarter; the output is to fill its range.
-            gain = {"conv1": 4, "output": 3, "difference": 3}.get(layer.name, 1)
+            gain = {"conv1": 4, "output": 3}.get(layer.name, 1)
             deviation = gain * np.sqrt(2 / (taps * inputs))
             layer.kernel.assign(generator.normal(0, deviation, layer.kernel.shape))
         if layer.name.startswith("norm"):
@@ -41,6 +41,5 @@ def _lively_network(name="wang2020", width=1 / 8, diffused=False):
                     generator.uniform(0.5, 1.5, count),
                 ]
             )
-    if not diffused:
-        network.get_layer("input").mean_color.assign([0.5, 0.3, 0.1])
+    network.get_layer("input").mean_color.assign([0.5, 0.3, 0.1])
     return network

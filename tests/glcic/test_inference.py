@@ -8,10 +8,10 @@ from common.pictures import masks
 from glcic import inference, networks, phases
 
 
-@pytest.fixture(scope="module", params=["wang2020", "iizuka2017", "diffused"])
+@pytest.fixture(scope="module", params=["wang2020", "iizuka2017", "levelled"])
 def pair(request, lively_network):
-    diffused = request.param == "diffused"
-    network = lively_network("wang2020" if diffused else request.param, diffused=diffused)
+    levelled = request.param == "levelled"
+    network = lively_network("wang2020" if levelled else request.param, levelled=levelled)
     return network, inference.FoldedCompletion(network)
 
 
@@ -38,8 +38,9 @@ def test_equals_the_keras_network_in_the_hole(pair, spec):
     np.testing.assert_allclose(result * holes, expected * holes, atol=1e-4)
 
 
-def test_window_saves_nothing_of_the_answer_at_the_border(lively_network):
-    network = lively_network()
+@pytest.mark.parametrize("levelled", [False, True])
+def test_window_saves_nothing_of_the_answer_at_the_border(lively_network, levelled):
+    network = lively_network(levelled=levelled)
     folded = inference.FoldedCompletion(network)
     images = pictures(4, 64, 64)
     holes = np.zeros((4, 64, 64, 1), np.float32)
@@ -84,9 +85,9 @@ def test_bfloat16_and_half_storage_stay_close(pair):
 def test_what_is_exported_is_trained_on(pair, lively_network):
     """What ``--init_from`` takes of an exported model is that network."""
     network, folded = pair
-    diffused = network.layers[-1].name == "added"
-    name = "iizuka2017" if len(network.layers) > len(lively_network().layers) else "wang2020"
-    other = networks.completion_network(networks.ARCHITECTURES[name], 1 / 8, diffused=diffused)
+    levelled = isinstance(network.layers[-1], networks.Levelled)
+    name = "iizuka2017" if len(networks.chain(network).layers) > 51 else "wang2020"
+    other = networks.completion_network(networks.ARCHITECTURES[name], 1 / 8, levelled=levelled)
     holes = masks.draw(masks.MaskSpec(), 8, 64, 64, [3, 1]).numpy()
     inputs = {"images": pictures(8, 64, 64), "masks": holes}
     _, take = phases.KEPT["completion"]

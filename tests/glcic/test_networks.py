@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.errors import InputError
 from common.pictures import filling
 from common.training.layers import BatchNorm
 from glcic import networks
+from glcic.settings import Glcic
 
 # Iizuka 2017, Table 1: kernel, dilation, stride, outputs.
 TABLE_1 = """
@@ -219,18 +221,76 @@ def test_the_hole_is_filled_from_what_surrounds_it():
     assert change[batch["masks"][..., 0] > 0].min() > 0
 
 
-def test_a_network_that_adds_to_a_diffused_picture_begins_with_it():
-    """Nothing is added before training; what the last layer then adds stays within [0, 1]."""
-    network = narrow(diffused=True)
-    batch = inputs()
-    hidden = {**batch, "images": np.where(batch["masks"] > 0, np.nan, batch["images"])}
-    filled = filling.diffused(batch["images"], batch["masks"])
-    np.testing.assert_allclose(network(hidden), filled, atol=1e-6)
-    layer = network.get_layer("difference")
-    for value, limit in ((-9.0, 0.0), (9.0, 1.0)):
-        layer.bias.assign(np.full(3, value))
-        np.testing.assert_array_equal(network(hidden), np.full(batch["images"].shape, limit))
-    layer.bias.assign(np.full(3, 9.0))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(network(batch))
-    np.testing.assert_allclose(tape.gradient(loss, layer.bias), np.full(3, 1 / 3), rtol=1e-5)
+class TestLevelled:
+    """The end of a network that need not know how bright its surroundings are."""
+
+    def run(self, outputs, batch):
+        return networks.Levelled()({**batch, "outputs": outputs}).numpy()
+
+    def test_known_pixels_are_the_pictures_and_what_is_hidden_is_not_read(self):
+        batch, outputs = inputs(), inputs(seed=1)["images"]
+        hidden = np.where(batch["masks"] > 0, np.nan, batch["images"])
+        result = self.run(outputs, {**batch, "images": hidden})
+        known = np.broadcast_to(batch["masks"] == 0, result.shape)
+        np.testing.assert_array_equal(result[known], batch["images"][known])
+        assert np.isfinite(result).all() and result.min() >= 0 and result.max() <= 1
+
+    def test_another_level_changes_nothing(self):
+        batch = inputs()
+        batch["images"] = batch["images"] / 4 + 0.4
+        outputs = inputs(seed=1)["images"] / 8 + 0.4
+        result = self.run(outputs, batch)
+        np.testing.assert_allclose(self.run(outputs + [0.1, -0.3, 0.2], batch), result, atol=1e-5)
+        # A network that says nothing leaves what diffuses from around the hole.
+        flat = self.run(np.full_like(outputs, 0.7), batch)
+        beside = networks._beside(batch["masks"] > 0).numpy()
+        expected = filling.diffused(batch["images"], 1 - np.float32(beside)).numpy()
+        np.testing.assert_allclose(flat, np.where(batch["masks"] > 0, expected, batch["images"]),
+                                   atol=1e-5)  # fmt: skip
+
+    def test_only_outputs_beside_the_hole_count(self):
+        batch = {"images": inputs(40, 40)["images"], "masks": np.zeros((2, 40, 40, 1), np.float32)}
+        batch["masks"][:, 15:22, 17:25] = 1
+        outputs = inputs(40, 40, seed=1)["images"]
+        result = self.run(outputs, batch)
+        near = np.zeros((1, 40, 40, 1), bool)
+        band = networks.BAND
+        near[:, 15 - band : 22 + band, 17 - band : 25 + band] = True
+        np.testing.assert_array_equal(self.run(np.where(near, outputs, 9), batch), result)
+        outputs[:, 14, 20] += 0.5
+        assert (self.run(outputs, batch) != result).any()
+
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_the_gradient_is_that_of_the_levelling_and_not_of_the_cut(self, compiled):
+        batch, outputs = inputs(batch=1), inputs(seed=1, batch=1)["images"] + 0.9
+        weight = inputs(seed=2, batch=1)["images"] * batch["masks"]
+
+        def value(outputs):
+            return tf.reduce_sum(weight * networks.Levelled()({**batch, "outputs": outputs}))
+
+        def gradient(outputs):
+            with tf.GradientTape() as tape:
+                tape.watch(outputs)
+                result = value(outputs)
+            return tape.gradient(result, outputs)
+
+        if compiled:
+            gradient = tf.function(gradient, jit_compile=True, autograph=False)
+        found = gradient(tf.constant(outputs)).numpy()
+        # Inside the range, where nothing is cut, finite differences agree.
+        direction = inputs(seed=3, batch=1)["images"] - 0.5
+        inside = batch["images"] / 8 + 0.45, inputs(seed=1, batch=1)["images"] / 8 + 0.45
+        batch["images"] = inside[0]
+        ahead, behind = (float(value(inside[1] + s * 0.05 * direction)) for s in (1, -1))
+        assert (ahead - behind) / 0.1 == pytest.approx(float((found * direction).sum()), rel=1e-3)
+        # A flat change is taken away again.
+        np.testing.assert_allclose(found.sum((1, 2)), 0, atol=1e-3)
+
+
+def test_a_network_that_is_levelled_gives_back_what_it_knows():
+    network, batch = narrow(levelled=True), inputs()
+    with pytest.raises(InputError, match="--levelled returns the known pixels"):
+        Glcic(levelled=True, known_weight=0.1)
+    outputs = network(batch).numpy()
+    known = np.broadcast_to(batch["masks"] == 0, outputs.shape)
+    np.testing.assert_array_equal(outputs[known], batch["images"][known])
