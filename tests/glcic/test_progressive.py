@@ -134,17 +134,17 @@ def test_a_step_at_half_the_size_trains_what_is_shared_and_what_is_its_own(monke
     assert all(one for one, own in zip(stayed, head, strict=True) if own)
 
 
-def test_a_run_through_all_sizes_may_be_stopped_between_any_two(tmp_path):
+def test_a_run_through_all_sizes_may_be_stopped_between_two(tmp_path):
     for n in range(2):
         noise = np.random.default_rng(n).random((16, 16, 3), np.float32)
         write_image(tmp_path / "photos" / f"{n}.png", np.repeat(np.repeat(noise, 8, 0), 8, 1))
     told = (
         "--width=0.03", "--batch_size=2", "--dataset=photos", "--alpha=0.1",
-        "--completion_steps=2", "--discriminator_steps=2", "--precision=float32",
+        "--completion_steps=1", "--discriminator_steps=1", "--precision=float32",
         "--progressive=completion:32:1:2,discriminator:64:1:2,joint:64:1:2", "--log_every=1",
         "--sample_every=0", "--optimizer=adam", "--learning_rate=0.01", "--deterministic",
     )  # fmt: skip
-    for name, parts in (("once", (3,)), ("parts", (1, 2, 3))):
+    for name, parts in (("once", (2,)), ("parts", (1, 2))):
         for steps in parts:
             more = (f"--joint_steps={steps}", f"--run_dir={name}")
             result = commands.run("glcic.train", *told, *more, cwd=tmp_path)
@@ -153,10 +153,8 @@ def test_a_run_through_all_sizes_may_be_stopped_between_any_two(tmp_path):
     for name in ("once", "parts"):
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         logs.append([{k: v for k, v in json.loads(x).items() if k != "seconds"} for x in lines])
-    assert [line["segment"] for line in logs[0]] == [
-        "completion_32", "completion", "discriminator_64", "discriminator", "joint_64", "joint",
-        "joint",
-    ]  # fmt: skip
+    segments = [line["segment"] for line in logs[0]]
+    assert segments == ["completion_32", "discriminator_64", "joint_64", "joint"]
     assert logs[0] == logs[1]
     loaded = [
         tf.saved_model.load(str(tmp_path / name / "saved_model")) for name in ("once", "parts")
