@@ -499,6 +499,25 @@ def _save(path, figure):
     write_bytes_atomically(path, buffer.getbuffer())
 
 
+def show_looks(images, masks, looks, pixels):
+    """Where missing places look, in the colours of ``show_offsets``; what is known is pale.
+
+    Args:
+      images: float32 [N, H, W, 3] in [0, 1].
+      masks: float32 [N, H, W, 1], 1 = missing.
+      looks: int [N, h, w, 2], the row and column of the place that each place looks at.
+      pixels: height and width of a place.
+
+    Returns:
+      float32 [N, H, W, 3] in [0, 1].
+    """
+    _, height, width, _ = np.shape(images)
+    rows, columns = np.meshgrid(*map(np.arange, looks.shape[1:3]), indexing="ij")
+    colors = show_offsets(looks - np.stack([rows, columns], axis=-1), max(looks.shape[1:3]) / 2)
+    colors = np.repeat(np.repeat(colors, pixels, axis=1), pixels, axis=2)[:, :height, :width]
+    return np.where(np.asarray(masks) > 0, colors, 0.5 + np.float32(images) / 2)
+
+
 def show_offsets(offsets, reach):
     """Colours of where each place looks: the hue is the direction, the saturation the distance.
 

@@ -9,7 +9,7 @@ which looks everywhere, runs as it is.
 import tensorflow as tf
 
 from common.pictures import masks
-from common.training import folding
+from common.training import attention, folding
 from glcic import networks
 
 # Quarter-size pixels around the hole that the layers behind the dilated ones can see: one for
@@ -79,11 +79,22 @@ class StoredCompletion(_Completion):
         """
         super().__init__(name="stored_completion")
         self.network = folding.Stored(build, weights, storage)
+        layer = attention.attention_of(build("float32"))
+        self._attention = attention.ContextualAttention(layer.step)  # of no network
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)
         inputs = {"images": _continued(images), "masks": _continued(holes)}
         return self.network.at(dtype)(inputs)[:, : shape[1], : shape[2]]
+
+    def where_it_looks(self, images, holes):
+        """The place that each place of the picture looks at most, int32 [B, h, w, 2].
+
+        See ``common.training.attention.where_it_looks``; of the network as it is in float32.
+        """
+        inputs = {"images": _continued(images), "masks": _continued(holes)}
+        features = self.network.at(tf.float32, attention.attended)(inputs)
+        return self._attention.where_it_looks(features, inputs["masks"])
 
 
 def _continued(x):

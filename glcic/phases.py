@@ -15,7 +15,6 @@ discriminator that sees the completion network's output itself.
 
 import dataclasses
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -346,26 +345,18 @@ class PhasesTrainer(Trainer):
 
         def write(path):
             originals, damage = self._shrunk_damaged(*parted(tf.constant(images)))
-            more = [self.show_attention] if attention_of(self.completion) else []
+            more = [self.show_attention] if attention.attention_of(self.completion) else []
             place = path, originals.numpy(), self._spec()
             save_samples(*place, self.complete, self.seed, damage.numpy(), more)
 
         return write
 
     def show_attention(self, inputs):
-        """Where the missing places of {"images", "masks"} look, float32 [N, H, W, 3] in [0, 1]."""
-        layer = attention_of(self.completion)
-        features, holes = layer.input[0], tf.constant(inputs["masks"])
-        seen = keras.Model(self.completion.input, features)(inputs, training=False)
-        missing = tf.nn.max_pool2d(holes, layer.step, layer.step, "VALID")
-        looks = attention.where_it_looks(seen, missing).numpy()
-        rows, columns = np.meshgrid(*map(np.arange, looks.shape[1:3]), indexing="ij")
-        offsets = looks - np.stack([rows, columns], axis=-1)
-        colors = figures.show_offsets(offsets, max(looks.shape[1:3]) / 2)
-        pixels = layer.step * attention.RATE
-        colors = np.repeat(np.repeat(colors, pixels, axis=1), pixels, axis=2)
-        colors = colors[:, : holes.shape[1], : holes.shape[2]]
-        return np.where(holes > 0, colors, 0.5 + np.float32(inputs["images"]) / 2)
+        """Where the missing places of {"images", "masks"} look, see ``figures.show_looks``."""
+        layer = attention.attention_of(self.completion)
+        seen = attention.attended(self.completion)(inputs, training=False)
+        looks = layer.where_it_looks(seen, tf.constant(inputs["masks"])).numpy()
+        return figures.show_looks(inputs["images"], inputs["masks"], looks, layer.pixels)
 
     def example(self, name, images):
         """What the completion network takes, of images [N, S, S, 3 or 4] in [0, 1]."""
@@ -378,12 +369,6 @@ class PhasesTrainer(Trainer):
     def complete(self, inputs):
         """{"images", "masks"} to the completion network's output, all of [B, H, W, C]."""
         return self.completion(inputs, training=False)
-
-
-def attention_of(network):
-    """The layer of contextual attention of a completion network, or None."""
-    found = (x for x in network.layers if isinstance(x, attention.ContextualAttention))
-    return next(found, None)
 
 
 def save_samples(path, originals, mask_spec, complete, seed, damage=0, more=()):
@@ -413,7 +398,7 @@ def save_samples(path, originals, mask_spec, complete, seed, damage=0, more=()):
 
 def _restored(network, arrays, example):
     """What an exported completion network kept, see ``folding.unfold`` and ``folding.restore``."""
-    if attention_of(network):
+    if attention.attention_of(network):
         return folding.restore(network, arrays, example)
     return folding.unfold(chain(network), arrays, example)
 
@@ -509,7 +494,9 @@ def exported(restored, completing, storage, jit_compile):
     del completing, jit_compile
     own, network = restored.settings, restored.networks["completion"]
     architecture = own.tables
+    described = {}
     if architecture.branch:
+        described["attention_pixels"] = attention.attention_of(network).pixels
 
         def built(policy):
             return completion_network(architecture, own.width, policy, own.levelled)
@@ -521,4 +508,5 @@ def exported(restored, completing, storage, jit_compile):
         "architecture": own.architecture,
         "image_size": architecture.image_size,
         "hole_size": architecture.thickest_hole,
+        **described,
     }

@@ -30,10 +30,12 @@ class Model:
       complete_samples: None, or from ``images``, ``masks`` and ``seeds`` int32 [K], by these names,
         to {"completed": [B, K, H, W, 3]}, numpy float32. Raises as ``complete`` with
         ``finite=False``: whose sample is not finite is for the caller to say.
+      where_it_looks: None, or from images and masks, as above, to where each place of
+        ``attention_pixels`` looks, int32 [B, h, w, 2]: row and column of a place.
       loaded: None, or what TensorFlow restored, with the variables of the method's module.
       settings: what it was made for, from ``assets.extra/inpainting.json``: ``hole_size`` and
-        ``image_size`` in pixels, ``method``, ``whole``, ``about`` (what it knows, for people), ...;
-        may be empty.
+        ``image_size`` in pixels, ``method``, ``whole``, ``about`` (what it knows, for people),
+        ``attention_pixels`` (the side of a place), ...; may be empty.
       name: for messages.
       size: (H, W) if the network takes pictures of one size only, otherwise None.
     """
@@ -43,6 +45,7 @@ class Model:
     name: str
     size: tuple | None = None
     complete_samples: Callable | None = None
+    where_it_looks: Callable | None = None
     loaded: object = None
 
 
@@ -77,6 +80,7 @@ def load_model(source, precision="auto"):
         name=str(source),
         size=None if None in size else size,
         complete_samples=_samples(str(source), loaded, signature),
+        where_it_looks=_looks(loaded) if "attention_pixels" in settings else None,
         loaded=loaded,
     )
 
@@ -109,6 +113,20 @@ def _as_function(model, loaded, signature):
 
     complete.owner = loaded  # the signature alone does not keep its variables alive
     return complete
+
+
+def _looks(loaded):
+    """``Model.where_it_looks``, or None."""
+    signature = loaded.signatures.get("attention")
+    if signature is None:
+        return None
+
+    def where_it_looks(images, masks):
+        inputs = {"images": tf.constant(images), "masks": tf.constant(masks)}
+        return signature(**inputs)["looks"].numpy()
+
+    where_it_looks.owner = loaded
+    return where_it_looks
 
 
 def _samples(model, loaded, signature):

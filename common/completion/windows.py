@@ -124,6 +124,25 @@ class Completer:
         completed = self._run(np.where(holes, np.float32(0), images), holes.astype(np.float32))
         return np.where(holes, completed, images)
 
+    def show_attention(self, image, mask):
+        """Where missing places look in the whole picture, of a network that attends.
+
+        Args:
+          image: float32 [H, W, 3] in [0, 1].
+          mask: float32 [H, W, 1], 1 = missing, 0 = known.
+
+        Returns:
+          float32 [H, W, 3] in [0, 1], see ``common.figures.show_looks``; None if the network does
+          not attend, or if the picture has a side longer than ``max_side``.
+        """
+        from common import figures  # matplotlib takes long to import
+
+        look = getattr(self.model, "where_it_looks", None)
+        if look is None or max(mask.shape) > self.max_side:
+            return None
+        scene = np.where(mask > 0, np.float32(0), image)[None], mask[None]
+        return figures.show_looks(*scene, look(*scene), self.model.settings["attention_pixels"])[0]
+
     def _fits_as_is(self, hole):
         """Whether the network may see a picture with this hole, bool [H, W], as it is."""
         if max(hole.shape) > self.max_side:
@@ -424,6 +443,9 @@ class Files:
             from common import figures  # matplotlib takes long to import
 
             shown = figures.show_hole(image, mask)
-            return dict(zip(STEPS, (image, shown, completed, blended), strict=True))
+            columns = dict(zip(STEPS, (image, shown, completed, blended), strict=True))
+            show = getattr(self._completer, "show_attention", None)
+            attention = show(image, mask) if show else None
+            return columns if attention is None else {**columns, "looks at": attention}
 
         return files.Answer([blended], steps)

@@ -144,6 +144,16 @@ def _signature(complete, least):
     return signature
 
 
+def _looks_signature(where_it_looks, least):
+    """``where_it_looks`` with checks and hidden pixels zeroed."""
+
+    @tf.function(input_signature=[IMAGES, MASKS], autograph=False)
+    def signature(images, masks):
+        return {"looks": _completed(where_it_looks, images, masks, least)[0]}
+
+    return signature
+
+
 def _samples_signature(complete, least):
     """``_signature`` with a completion for each of ``seeds``."""
 
@@ -200,7 +210,8 @@ def save(module, path, settings):
     Args:
       module: a ``tf.Module`` with a method ``complete(images, masks)`` that returns the network's
         float32 output, and optionally ``complete_bfloat16``, ``complete_samples(images, masks,
-        seeds)`` and ``complete_samples_bfloat16``; batch (one at least) and size are free.
+        seeds)`` and ``complete_samples_bfloat16``, and ``where_it_looks(images, masks)`` to int32
+        [B, h, w, 2]; batch (one at least) and size are free.
       path: folder to write.
       settings: for ``assets.extra/inpainting.json``. A model that is ``whole`` is given no picture
         that is smaller than its ``image_size``.
@@ -220,6 +231,9 @@ def save(module, path, settings):
     if hasattr(module, "complete_bfloat16"):
         module.bfloat16_signature = _signature(module.complete_bfloat16, least)
         signatures["complete_bfloat16"] = module.bfloat16_signature
+    if hasattr(module, "where_it_looks"):
+        module.looks_signature = _looks_signature(module.where_it_looks, least)
+        signatures["attention"] = module.looks_signature
     for name in ("complete_samples", "complete_samples_bfloat16"):
         if hasattr(module, name):
             signatures[name] = _samples_signature(getattr(module, name), least)

@@ -87,6 +87,16 @@ def where_it_looks(features, missing, propagate=True):
     return tf.stack([best // columns, best % columns], axis=-1)
 
 
+def attention_of(network):
+    """The ``ContextualAttention`` of a Keras model, or None."""
+    return next((x for x in network.layers if isinstance(x, ContextualAttention)), None)
+
+
+def attended(network):
+    """The part of a Keras model that makes the features that its attention compares."""
+    return keras.Model(network.input, attention_of(network).input[0])
+
+
 def _prepared(features, missing):
     """(queries [B, h, w, 9C], keys of them, values [B, hw, 16C], bias [B, hw], whether any key)."""
     channels = features.shape[-1]
@@ -168,8 +178,19 @@ class ContextualAttention(keras.layers.Layer):
 
     def call(self, features, masks):
         """Features [B, H, W, C], masks [B, step H, step W, 1] -> [B, H, W, C] of their type."""
-        missing = tf.nn.max_pool2d(masks, self.step, self.step, "VALID")
-        return tf.cast(contextual_attention(features, missing), features.dtype)
+        return tf.cast(contextual_attention(features, self._missing(masks)), features.dtype)
+
+    def where_it_looks(self, features, masks):
+        """``where_it_looks`` of what ``call`` takes; a place is ``pixels`` wide and high."""
+        return where_it_looks(features, self._missing(masks))
+
+    @property
+    def pixels(self):
+        """Pixels of the masks, per axis, of a place."""
+        return self.step * RATE
+
+    def _missing(self, masks):
+        return tf.nn.max_pool2d(masks, self.step, self.step, "VALID")
 
     def compute_output_shape(self, features_shape, masks_shape):
         """The features' shape."""

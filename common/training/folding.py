@@ -345,24 +345,29 @@ class Stored(tf.Module):
         networks = {dtype: build(policy) for dtype, policy in policies.items()}
         plain = networks[tf.float32]
         plain.set_weights(weights)
-        self._trained = len(plain.trainable_variables)
         ordered = plain.trainable_variables + plain.non_trainable_variables
         self.arrays = [tf.Variable(tf.cast(x.value, storage), trainable=False) for x in ordered]
         # Not as attributes: a SavedModel would hold the weights of both as well.
         self._network = networks.get
 
-    def at(self, dtype):
+    def at(self, dtype, part=lambda network: network):
         """The network as a function of what the Keras model takes.
 
         Args:
           dtype: of the products: tf.float32 or tf.bfloat16.
+          part: from the network to a Keras model of some of its layers, if it is not all of them.
         """
         network = self._network(dtype)
+        variables = network.trainable_variables + network.non_trainable_variables
+        places = {variable.path: n for n, variable in enumerate(variables)}
+        model = part(network)
 
         def run(inputs):
-            weights = [tf.cast(array, tf.float32) for array in self.arrays]
-            trained, others = weights[: self._trained], weights[self._trained :]
-            return network.stateless_call(trained, others, inputs, training=False)[0]
+            kinds = model.trainable_variables, model.non_trainable_variables
+            trained, others = (
+                [tf.cast(self.arrays[places[v.path]], tf.float32) for v in kind] for kind in kinds
+            )
+            return model.stateless_call(trained, others, inputs, training=False)[0]
 
         return run
 

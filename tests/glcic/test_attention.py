@@ -105,6 +105,8 @@ def test_what_is_exported_is_the_network_at_any_size(tmp_path):
         np.testing.assert_array_equal(np.where(holes > 0, images, found), images)
         half = loaded.signatures["complete_bfloat16"](images=images, masks=holes)["completed"]
         assert np.abs(half - found).mean() < 0.02
+        looks = loaded.signatures["attention"](images=images, masks=holes)["looks"].numpy()
+        assert looks.shape == (len(images), -(-size[0] // 8), -(-size[1] // 8), 2)
     # Training goes on from it.
     where, take = phases.KEPT["completion"]
     other = lively(seed=2)
@@ -135,11 +137,17 @@ def test_the_command_trains_exports_and_completes_with_it(tmp_path):
     result = commands.run("glcic.train", *told, "--run_dir=run", cwd=tmp_path)
     # The pictures are less than 128 px wide: they are enlarged.
     assert result.returncode == 0, result.stderr
-    arguments = ("--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none")
+    arguments = (
+        "--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none", "--figure",
+    )  # fmt: skip
     result = commands.run("glcic.complete", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     before, after = (read_image(tmp_path / x / "0.png") for x in ("photos", "completed"))
-    assert 0.1 < (before != after).any(-1).mean() < 0.4
+    hole = (before != after).any(-1)
+    assert 0.1 < hole.mean() < 0.4
+    # Its last column shows where missing places look.
+    figure = read_image(tmp_path / "completed/0_figure.png")
+    assert figure.shape[1] > 3.7 * figure.shape[0]  # of five columns
 
 
 def test_samples_show_where_missing_places_look(tmp_path):
