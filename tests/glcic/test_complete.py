@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.pictures.images import read_image, write_image
+from common import classical
+from common.completion import blending, models
+from common.evaluation import metrics
+from common.pictures import masks
+from common.pictures.images import center_crop_resize, list_images, read_image, write_image
+from common.pictures.mask_spec import MaskSpec
 from tests import commands
 from tests.common.completion.test_clips import played, record
 from tests.common.completion.test_propagation import logo, pan
@@ -129,6 +134,25 @@ def test_a_picture_of_ones_own_is_completed_by_the_network_for_photographs(
     done = complete(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     assert f"model: {taken}" in done.stderr
+
+
+def test_the_network_for_photographs_is_ahead_of_opencv_and_of_its_own_beginning(shared_data):
+    paths = list_images(str(shared_data / "photos"))[:6]
+    truth = np.stack([center_crop_resize(read_image(path), 160) for path in paths])
+    holes = masks.draw(MaskSpec(("freeform",), strokes=4), len(truth), 160, 160, [1, 2]).numpy()
+    damaged = np.where(holes > 0, np.float32(0), truth)
+    model = models.load_model("shipped:glcic/photographs", "float32")
+
+    def decibels(complete, blend):
+        completed = zip(damaged, complete(damaged, holes), holes, strict=True)
+        blended = [blending.blend(*pair, blend) for pair in completed]
+        return np.mean([metrics.psnr(*three) for three in zip(truth, blended, holes, strict=True)])
+
+    ours = decibels(model.complete, "none")
+    for name, margin in (("telea", 0.7), ("diffusion", 0.2)):
+        assert ours > decibels(classical.method(name), "poisson") + margin
+    # It is brought to the level of its surroundings already.
+    assert abs(decibels(model.complete, "poisson") - ours) < 0.2
 
 
 def test_a_clip_comes_back_as_one(model, tmp_path):
