@@ -79,8 +79,8 @@ class StoredCompletion(_Completion):
         """
         super().__init__(name="stored_completion")
         self.network = folding.Stored(build, weights, storage)
-        layer = attention.attention_of(build("float32"))
-        self._attention = attention.ContextualAttention(layer.step)  # of no network
+        # Not the network's own: a SavedModel would hold its weights as well.
+        self._attention = attention.ContextualAttention(networks.SIZE_MULTIPLE)
 
     def _run(self, images, holes, dtype):
         shape = tf.shape(images)

@@ -7,7 +7,7 @@ Jacobi's iteration smooth what was enlarged. The cost is linear in pixels; every
 
 import tensorflow as tf
 
-LEVELS = 10  # holes up to 1,024 px thick have known pixels at the top
+LEVELS = 10  # a square of the top stands for 512x512 px
 SWEEPS = 8  # of Jacobi's iteration at each level
 
 
@@ -29,7 +29,12 @@ def diffused(images, masks):
     for _ in range(LEVELS - 1):
         colors, known = _halved(colors, known)
         levels.append((colors, known))
-    filled = colors
+    # Nothing is known in some of the top's squares only if a hole is thicker than they are.
+    mean = tf.math.divide_no_nan(
+        tf.reduce_sum(colors * known, axis=[1, 2], keepdims=True),
+        tf.reduce_sum(known, axis=[1, 2], keepdims=True),
+    )
+    filled = _smoothed(tf.where(known > 0.0, colors, mean), known)
     for colors, known in levels[-2::-1]:
         shape = tf.shape(colors)
         enlarged = tf.repeat(tf.repeat(filled, 2, axis=1), 2, axis=2)[:, : shape[1], : shape[2]]

@@ -7,11 +7,18 @@ import tensorflow as tf
 from common.pictures import masks
 from glcic import inference, networks, phases
 
+# Names of tables, and whether what they make is levelled.
+KINDS = {
+    "wang2020": ("wang2020", False),
+    "iizuka2017": ("iizuka2017", False),
+    "levelled": ("wang2020", True),
+}
 
-@pytest.fixture(scope="module", params=["wang2020", "iizuka2017", "levelled"])
+
+@pytest.fixture(scope="module", params=KINDS)
 def pair(request, lively_network):
-    levelled = request.param == "levelled"
-    network = lively_network("wang2020" if levelled else request.param, levelled=levelled)
+    name, levelled = KINDS[request.param]
+    network = lively_network(name, levelled=levelled)
     return network, inference.FoldedCompletion(network)
 
 
@@ -82,11 +89,10 @@ def test_bfloat16_and_half_storage_stay_close(pair):
     assert error(half.complete(images, holes)) < 0.001
 
 
-def test_what_is_exported_is_trained_on(pair, lively_network):
+def test_what_is_exported_is_trained_on(pair, request):
     """What ``--init_from`` takes of an exported model is that network."""
     network, folded = pair
-    levelled = isinstance(network.layers[-1], networks.Levelled)
-    name = "iizuka2017" if len(networks.chain(network).layers) > 51 else "wang2020"
+    name, levelled = KINDS[request.node.callspec.params["pair"]]
     other = networks.completion_network(networks.ARCHITECTURES[name], 1 / 8, levelled=levelled)
     holes = masks.draw(masks.MaskSpec(), 8, 64, 64, [3, 1]).numpy()
     inputs = {"images": pictures(8, 64, 64), "masks": holes}

@@ -47,6 +47,12 @@ def test_a_picture_without_a_known_pixel_becomes_zero():
     assert not diffused(ramp(9, 5), hole(9, 5, (0, 0, 9, 5))).numpy().any()
 
 
+def test_a_hole_may_be_thicker_than_the_squares_at_the_top():
+    images, masks = np.full((1, 4, 3000, 1), 0.3, np.float32), np.ones((1, 4, 3000, 1), np.float32)
+    masks[:, :, 0] = 0
+    np.testing.assert_allclose(diffused(images, masks), images, atol=1e-6)
+
+
 def test_one_known_pixel_fills_the_whole_picture():
     masks = np.ones((1, 70, 90, 1), np.float32)
     masks[0, 3, 80] = 0
