@@ -38,7 +38,8 @@ import tensorflow as tf
 
 from common.pictures import cropping, masks
 from common.pictures import images as image_files
-from common.training import folding, layers, loop, losses
+from common.training import folding, layers, losses
+from common.training.optimizers import optimizer
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import phases
@@ -290,7 +291,7 @@ def build(settings, holes, policy):
         adversarial = {"adv": settings.lambda_adv, "minimax": settings.gan == "minimax"}
     decay_steps = (settings.decay == "cosine") * settings.baseline_steps
     optimizers = {
-        name: loop.optimizer(settings.optimizer, rate, settings.beta_1, decay_steps=decay_steps)
+        name: optimizer(settings.optimizer, rate, settings.beta_1, decay_steps=decay_steps)
         for name, rate in rates.items()
     }
     weights = Weights(rec=settings.lambda_rec, overlap=settings.overlap_weight, **adversarial)

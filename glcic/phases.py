@@ -22,8 +22,9 @@ from common import figures
 from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.training import attention, folding, loop, losses, spectral, vgg19
+from common.training import attention, folding, losses, spectral, vgg19
 from common.training.damage import damage_of, parted
+from common.training.optimizers import optimizer
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
@@ -436,7 +437,7 @@ def build(settings, holes, policy):
     optimizers = {}
     for name in built:
         steps, rate = alone[name.partition("_")[0]]
-        optimizers[name] = loop.optimizer(
+        optimizers[name] = optimizer(
             settings.optimizer, rate, decay_steps=decay * (steps + settings.joint_steps)
         )
     features = None

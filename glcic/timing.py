@@ -15,7 +15,7 @@ import tensorflow as tf
 from common.evaluation import benchmarking
 from common.pictures import datasets, masks
 from common.serving import export
-from common.training import loop
+from common.training.optimizers import optimizer
 from common.training.runs import Row
 from glcic import inference, networks, phases
 
@@ -49,7 +49,7 @@ def step_seconds(precision, xla, phase, repeats):
     }
     trainer = phases.PhasesTrainer(
         built,
-        {name: loop.optimizer("adadelta", 1.0) for name in built},
+        {name: optimizer("adadelta", 1.0) for name in built},
         masks.MaskSpec(kinds=("rectangle",)),
         architecture.image_size,
         architecture.patch_size,

@@ -20,7 +20,8 @@ from absl import logging
 from common import figures, runtime
 from common.pictures import images as image_files
 from common.pictures import masks
-from common.training import folding, loop, losses
+from common.training import folding, losses
+from common.training.optimizers import optimizer
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint import inference, loading, progressive
@@ -338,8 +339,8 @@ def build(settings, holes, policy):
     for name in built:
         if (kind := name.partition("_")[0]) in adversarial:
             rate, steps = adversarial[kind]
-            optimizers[name] = loop.optimizer(settings.optimizer, rate, *betas, decay * steps)
-    optimizers["encoder"] = loop.optimizer(
+            optimizers[name] = optimizer(settings.optimizer, rate, *betas, decay * steps)
+    optimizers["encoder"] = optimizer(
         "adam", settings.encoder_learning_rate, decay_steps=settings.encoder_steps
     )
     fades, done, full = {}, 0, settings.generator_steps

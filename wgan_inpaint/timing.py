@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from common.evaluation import benchmarking
 from common.pictures import masks
-from common.training import folding, loop
+from common.training import folding
+from common.training.optimizers import optimizer
 from wgan_inpaint import adversarial, networks
 from wgan_inpaint.conditional import timing as conditional
 from wgan_inpaint.guided import timing as guided
@@ -46,7 +47,7 @@ def scene(architecture, batch):
     return images, masks.draw(masks.MaskSpec(), batch, side, side, [0, 0])
 
 
-def search_seconds(precision, xla, name, batch, repeats, optimizer="adam"):
+def search_seconds(precision, xla, name, batch, repeats, descent="adam"):
     """Median seconds of an iteration of the compiled search."""
     architecture = ARCHITECTURES[name]
     images, holes = scene(architecture, batch)
@@ -54,7 +55,7 @@ def search_seconds(precision, xla, name, batch, repeats, optimizer="adam"):
     folded = [folding.FoldedNetwork(network) for network in parts]
     search = latent_search.LatentSearch(
         latent_search.Networks(*folded, None, "wgan", architecture),
-        dataclasses.replace(PAPER, optimizer=optimizer),
+        dataclasses.replace(PAPER, optimizer=descent),
         tf.as_dtype(precision),
         xla == "on",
     )
@@ -124,7 +125,7 @@ def step_seconds(precision, xla, critic_steps, repeats):
     trainer = adversarial.AdversarialTrainer(
         adversarial.networks(TRAINED, policy),
         {
-            name: loop.optimizer("adam", 1e-4, beta_1=0.0, beta_2=0.9)
+            name: optimizer("adam", 1e-4, beta_1=0.0, beta_2=0.9)
             for name in ("generator", "critic", "encoder")
         },
         adversarial.Objective("wgan_gp", critic_steps=critic_steps),
@@ -155,9 +156,9 @@ def print_table(what, precisions, xlas, batches, repeats):
                     arguments = (classic_seconds, batch, repeats)
                     benchmarking.print_measured(label, precision, xla, batch, *arguments)
                 for name in ARCHITECTURES if "search" in what else ():
-                    for optimizer in OPTIMIZERS:
-                        label = f"search, {optimizer}, {name} networks, batch {batch}"
-                        arguments = (search_seconds, name, batch, repeats, optimizer)
+                    for descent in OPTIMIZERS:
+                        label = f"search, {descent}, {name} networks, batch {batch}"
+                        arguments = (search_seconds, name, batch, repeats, descent)
                         benchmarking.print_measured(label, precision, xla, batch, *arguments)
                 if "samples" in what:
                     label = f"{conditional.SAMPLES} samples, conditional GAN, batch {batch}"

@@ -27,12 +27,18 @@ from common.pictures.mask_spec import (  # noqa: F401  the kinds, too, are found
 )
 
 
-def _integers(seed, salt, shape, low, high):
-    """int32 uniform in [low, high], both included; ``high`` may be a tensor of that shape."""
-    seed = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), salt, alg="philox")
-    bits = tf.random.stateless_uniform(
+@functools.partial(tf.function, autograph=False)
+def _bits(seed, salt, shape):
+    """int32 in [0, 2^31 - 1). A graph of its own: a step draws dozens, of few shapes."""
+    seed = tf.random.experimental.stateless_fold_in(seed, salt, alg="philox")
+    return tf.random.stateless_uniform(
         shape, seed, minval=0, maxval=2**31 - 1, dtype=tf.int32, alg="philox"
     )
+
+
+def _integers(seed, salt, shape, low, high):
+    """int32 uniform in [low, high], both included; ``high`` may be a tensor of that shape."""
+    bits = _bits(tf.cast(seed, tf.int32), tf.constant(salt), tuple(shape))
     return low + bits % (high - low + 1)
 
 

@@ -21,54 +21,7 @@ from absl import logging
 
 from common.errors import InputError, reason
 from common.runtime import Interruption, progress_bar
-from common.training.runs import OPTIMIZERS, Row, RunDirectory, Schedule  # noqa: F401
-
-
-class TorchRMSprop(keras.optimizers.Optimizer):
-    """RMSProp as Torch has it, whose learning rates the WGAN paper's are.
-
-    ``v = 0.99 v + 0.01 g^2; w = w - lr g / (sqrt(v) + 1e-8)``. Keras has epsilon inside the root:
-    with a clipped critic's tiny gradients its first steps are about a hundred times smaller.
-    """
-
-    def __init__(self, learning_rate, **kwargs):
-        super().__init__(learning_rate=learning_rate, name="torch_rmsprop", **kwargs)
-        self.rho, self.epsilon = 0.99, 1e-8
-
-    def build(self, variables):
-        """Makes v for each variable."""
-        if not self.built:
-            super().build(variables)
-            self.squares = self.add_optimizer_variables(variables, "square")
-
-    def update_step(self, gradient, variable, learning_rate):
-        """One variable's step."""
-        square = self.squares[self._get_variable_index(variable)]
-        self.assign(square, self.rho * square + (1 - self.rho) * tf.square(gradient))
-        step = gradient / (tf.sqrt(square.value) + self.epsilon)
-        self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * step)
-
-
-def optimizer(name, learning_rate, beta_1=0.9, beta_2=0.999, decay_steps=0):
-    """An optimizer with the constants of the paper that it comes from.
-
-    Args:
-      name: one of ``OPTIMIZERS``: "adadelta" (Zeiler 2012: rho 0.95, epsilon 1e-6), "adam"
-        (epsilon 1e-8) or "rmsprop" (Torch's: alpha 0.99, epsilon 1e-8 outside the root).
-      learning_rate: peak learning rate; Zeiler's method takes 1.
-      beta_1, beta_2: of Adam.
-      decay_steps: falls to zero on a cosine over so many steps; 0 keeps it constant.
-    """
-    rate = learning_rate
-    if decay_steps:
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps)
-    if name == "adadelta":
-        return keras.optimizers.Adadelta(rate, rho=0.95, epsilon=1e-6)
-    if name == "adam":
-        return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
-    if name == "rmsprop":
-        return TorchRMSprop(rate)
-    raise InputError(f"--optimizer={name}: choose one of {', '.join(OPTIMIZERS)}")
+from common.training.runs import Row, RunDirectory, Schedule  # noqa: F401
 
 
 class _Supervisor(keras.callbacks.Callback):

@@ -15,6 +15,7 @@ from common.pictures import images as image_files
 from common.pictures import masks
 from common.pictures.masks import MaskSpec
 from common.training import loop as training
+from common.training.optimizers import optimizer as paper_optimizer
 from common.training.runs import Row
 from common.training.trainer import describe
 from wgan_inpaint import adversarial, networks
@@ -384,7 +385,7 @@ def train(run_dir, objective, kill_at=()):
         names = {"generator": "adam", "critic": "rmsprop", "encoder": "adam"}
         trainer = adversarial.AdversarialTrainer(
             adversarial.networks(settings),
-            {network: training.optimizer(name, 1e-3) for network, name in names.items()},
+            {network: paper_optimizer(name, 1e-3) for network, name in names.items()},
             objective,
             HOLES,
             0.9,

@@ -14,6 +14,7 @@ from common.pictures.masks import MaskSpec
 from common.training import driver
 from common.training import loop as training
 from common.training.loop import RunDirectory, Schedule
+from common.training.optimizers import optimizer
 from wgan_inpaint import adversarial, loading, networks, promises
 from wgan_inpaint.settings import Adversarial
 from wgan_inpaint.studies import compare_runs, history
@@ -40,10 +41,7 @@ def train(folder, name="wgan_gp", averaging=0.0):
     holes = MaskSpec(kinds=("center",))
     trainer = adversarial.AdversarialTrainer(
         adversarial.networks(SETTINGS),
-        {
-            network: training.optimizer("adam", 1e-3)
-            for network in ("generator", "critic", "encoder")
-        },
+        {network: optimizer("adam", 1e-3) for network in ("generator", "critic", "encoder")},
         objective,
         holes,
         averaging,

@@ -42,8 +42,9 @@ from common.completion import crops
 from common.completion.models import load_model
 from common.pictures import cropping, datasets, masks
 from common.pictures import images as image_files
-from common.training import folding, loop, losses
+from common.training import folding, losses
 from common.training.damage import damage_of, parted
+from common.training.optimizers import optimizer
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint.conditional import losses as terms
@@ -327,7 +328,7 @@ def build(settings, holes, policy):
         rate = LateCosine(rate, settings.conditional_steps)
     built = networks(settings, policy)
     optimizers = {
-        name: loop.optimizer(settings.optimizer, rate, settings.beta_1, settings.beta_2)
+        name: optimizer(settings.optimizer, rate, settings.beta_1, settings.beta_2)
         for name in built
         if name != "average"
     }

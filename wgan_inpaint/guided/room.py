@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.pictures import datasets, masks
-from common.training import loop
+from common.training.optimizers import optimizer
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from wgan_inpaint.guided import judging, likelihood, losses, prediction, robustness
@@ -265,7 +265,7 @@ def build(settings, holes, policy):
     }
     rates = {"completer": own.refinement_learning_rate}
     optimizers = {
-        name: loop.optimizer(
+        name: optimizer(
             own.optimizer,
             rates.get(name, own.learning_rate),
             own.beta_1,
