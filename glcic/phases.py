@@ -32,7 +32,7 @@ from glcic.networks import chain, completion_network, discriminator, smaller_dis
 from glcic.settings import PAPERS_LAYERS, PHASES
 
 SAMPLES = 8  # images of a sample grid
-MEAN_COLOR_IMAGES = 1000
+MEAN_COLOR_IMAGES = (100, 1000)  # at least, as of few pictures each has many crops; at most
 # The readings of L_M: ``settings.Glcic.reconstruction``.
 RECONSTRUCTIONS = {
     "all": losses.masked_mse,
@@ -160,14 +160,15 @@ class PhasesTrainer(Trainer):
         if row.phase != "completion":
             self.judge = judge
 
-    def prepare(self, first):
+    def prepare(self, first, pictures=None):
         """Sets the colour that the input layer fills holes with and subtracts.
 
         It is the training set's mean ([1] Section 3.2) or another one, which is no paper's but for
         the black of "GAN在图像修复中的创新应用实践" (Section 4.1).
         """
         if self.fill == "mean":
-            color = datasets.mean_color(first(MEAN_COLOR_IMAGES))
+            least, most = MEAN_COLOR_IMAGES
+            color = datasets.mean_color(first(min(most, max(least, pictures or most))))
         else:
             color = [COLORS[self.fill]] * 3
         self.completion.get_layer("input").mean_color.assign(color)

@@ -54,6 +54,14 @@ def tfds_images(name, split, data_dir=None):
     return encoded, builder.info.features["image"].decode_example, count
 
 
+def count(dataset, split="train", data_dir=None, **options):
+    """Number of pictures in an epoch of ``training_batches``, whose arguments these are."""
+    del options
+    if is_folder(dataset):
+        return len(list_pictures(dataset))
+    return tfds_images(dataset, split, data_dir)[2]
+
+
 def _folder_stream(paths, seed, first):
     """(path, element number) from element ``first`` on, a new permutation every epoch."""
     count = len(paths)

@@ -152,7 +152,7 @@ def train(method, own, job):
         if visible is not None:
             damage.report(visible, job.run.path)
         if fresh:
-            trainer.prepare(first)
+            trainer.prepare(first, datasets.count(job.dataset, **job.source))
             if job.init_from:
                 begin(trainer, *job.init_from, first)
         plan = room.plan(own)

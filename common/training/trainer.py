@@ -74,11 +74,12 @@ class Trainer(keras.Model):
         """
         del job
 
-    def prepare(self, first):
+    def prepare(self, first, pictures=None):
         """What a new run begins with; a resumed one has it from its checkpoint.
 
         Args:
           first: from a number to so many first training images, uint8 [N, S, S, 3].
+          pictures: how many there are before they come again; None: many.
         """
 
     def example(self, name, images):

@@ -155,6 +155,13 @@ def test_the_mean_colour_is_kept_and_not_trained():
         np.testing.assert_allclose(color, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("pictures", "seen"), [(3, 100), (300, 300), (10**6, 1000), (None, 1000)])
+def test_the_mean_colour_is_that_of_each_picture_once_of_a_thousand_at_most(pictures, seen):
+    asked = []
+    make_trainer().prepare(lambda count: asked.append(count) or IMAGES.numpy(), pictures)
+    assert asked == [seen]
+
+
 @pytest.mark.parametrize(("fill", "color"), [("grey", 0.5), ("black", 0.0)])
 def test_another_colour_fills_holes_without_a_look_at_the_training_pictures(fill, color):
     trainer = make_trainer(fill=fill)

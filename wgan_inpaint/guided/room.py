@@ -70,8 +70,9 @@ class GuidedTrainer(Trainer):
         if row.phase == "refinement" and not int(self.optimizers["completer"].iterations):
             self.networks["completer"].set_weights(self.networks["decoder"].get_weights())
 
-    def prepare(self, first):
+    def prepare(self, first, pictures=None):
         """The first codes: what the encoder makes of the first pictures."""
+        del pictures  # there are as many codes, however few there are
         own = self.settings
         points = (own.size // own.stride) ** 2
         images = tf.constant(first(max(FIRST, -(-own.codes // points)))) / 255

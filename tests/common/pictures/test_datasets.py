@@ -138,6 +138,7 @@ def test_several_folders_count_as_often_as_is_said(folder, tmp_path):
     cv2.imwrite(str(tmp_path / "more,=2" / "a.png"), flat(250))
     (tmp_path / "link").symlink_to(tmp_path / "more,=2")
     both = f"{folder},{tmp_path}/link=3"
+    assert datasets.count(both) == 13
     levels = stream(both, 26)[:, 0, 0, 0].reshape(2, 13)
     for epoch in levels:
         assert sorted(epoch) == [*range(0, 200, 20), 250, 250, 250]
@@ -249,5 +250,7 @@ def test_a_tfds_data_set_is_streamed_and_resumed_like_a_folder(tfds_dir):
         assert levels(28 - first, first=first) == whole[first:]
     assert levels(7, seed=4) != whole[:7]
     assert set(levels(6, split="train[:3]")) != set(whole)
+    told = {"data_dir": str(tfds_dir), "damage": None}
+    assert [datasets.count("grey_squares", s, **told) for s in ("train", "train[:3]")] == [7, 3]
     with pytest.raises(InputError, match="grey_squares.*validation"):
         levels(1, split="validation")
