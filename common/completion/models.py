@@ -80,7 +80,7 @@ def load_model(source, precision="auto"):
         name=str(source),
         size=None if None in size else size,
         complete_samples=_samples(str(source), loaded, signature),
-        where_it_looks=_looks(loaded) if "attention_pixels" in settings else None,
+        where_it_looks=_looks(str(source), loaded) if "attention_pixels" in settings else None,
         loaded=loaded,
     )
 
@@ -115,15 +115,14 @@ def _as_function(model, loaded, signature):
     return complete
 
 
-def _looks(loaded):
+def _looks(model, loaded):
     """``Model.where_it_looks``, or None."""
     signature = loaded.signatures.get("attention")
     if signature is None:
         return None
 
     def where_it_looks(images, masks):
-        inputs = {"images": tf.constant(images), "masks": tf.constant(masks)}
-        return signature(**inputs)["looks"].numpy()
+        return _output(model, signature, "looks", images=images, masks=masks)
 
     where_it_looks.owner = loaded
     return where_it_looks
@@ -153,19 +152,25 @@ def _call(model, signature, shape, **inputs):
     Raises:
       InputError: it fails, or returns something else; it names the ``model``.
     """
-    try:
-        outputs = signature(**{key: tf.convert_to_tensor(x) for key, x in inputs.items()})
-        completed = outputs["completed"].numpy()
-    except tf.errors.ResourceExhaustedError:
-        raise  # commands say what to do
-    except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{model}: the model fails ({reason(error)})") from error
+    completed = _output(model, signature, "completed", **inputs)
     if completed.shape != tuple(shape) or completed.dtype != np.float32:
         raise InputError(
             f"{model}: the model returns {completed.dtype} {list(completed.shape)}, not float32 "
             f"{list(shape)}"
         )
     return completed
+
+
+def _output(model, signature, name, **inputs):
+    """One output of a signature as a NumPy array; an ``InputError`` if it fails."""
+    try:
+        return signature(**{key: tf.convert_to_tensor(x) for key, x in inputs.items()})[
+            name
+        ].numpy()
+    except tf.errors.ResourceExhaustedError:
+        raise  # commands say what to do
+    except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{model}: the model fails ({reason(error)})") from error
 
 
 def _choose_signature(folder, signatures, precision):

@@ -72,6 +72,18 @@ def test_what_it_makes_of_known_pixels_is_of_no_account(tmp_path):
     assert (load_model(tmp_path).complete(images, masks)[:, 1] == 0.5).all()
 
 
+def test_an_attention_that_fails_names_the_model_too(tmp_path):
+    module, failing = Wrong(tf.identity), Wrong(DOES["raises"])
+    tf.saved_model.save(
+        module, str(tmp_path), signatures={"complete": module.one, "attention": failing.one}
+    )
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "inpainting.json").write_text('{"attention_pixels": 4}')
+    images, masks = np.full((1, 4, 4, 3), 0.1, np.float32), np.ones((1, 4, 4, 1), np.float32)
+    with pytest.raises(InputError, match=f"^{tmp_path}: the model fails .*divided by nothing"):
+        load_model(tmp_path).where_it_looks(images, masks)
+
+
 def test_a_picture_that_it_fails_on_does_not_stop_the_others(wrong, tmp_path):
     for name, level in (("a", 20), ("b", 200), ("c", 200)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((32, 32, 3), level, np.uint8))
