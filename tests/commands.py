@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pathlib
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,21 @@ def _command(words, cwd, folder):
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(code)
+
+
+def lose_steps(run, last):
+    """Leaves what a run that was killed behind its checkpoint of step ``last`` leaves.
+
+    Args:
+      run: a run directory whose checkpoints are all kept.
+      last: step.
+    """
+    shutil.rmtree(run / "saved_model", ignore_errors=True)
+    for path in (run / "checkpoints").glob("ckpt-*"):
+        if int(path.stem.partition("-")[2]) > last:
+            path.unlink()
+    state = f'model_checkpoint_path: "ckpt-{last}"\nall_model_checkpoint_paths: "ckpt-{last}"\n'
+    (run / "checkpoints" / "checkpoint").write_text(state)
 
 
 def run_alone(module, *arguments, cwd=ROOT, timeout=300):

@@ -396,22 +396,12 @@ def checkpoint(run, step):
     return {name: reader.get_tensor(name) for name in names if "save_counter" not in name}
 
 
-def lose_steps(run, last):
-    """Leaves what a run that was killed behind its checkpoint of step ``last`` leaves."""
-    shutil.rmtree(run / "saved_model")
-    for path in (run / "checkpoints").glob("ckpt-*"):
-        if int(path.stem.partition("-")[2]) > last:
-            path.unlink()
-    state = f'model_checkpoint_path: "ckpt-{last}"\nall_model_checkpoint_paths: "ckpt-{last}"\n'
-    (run / "checkpoints" / "checkpoint").write_text(state)
-
-
 def test_a_run_resumes_to_the_same_weights_and_its_model_completes(photos, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = commands.run("glcic.train", *arguments("context_encoder", photos, whole))
     assert done.returncode == 0, done.stderr
     shutil.copytree(whole, killed)
-    lose_steps(killed, 2)
+    commands.lose_steps(killed, 2)
     done = commands.run("glcic.train", *arguments("context_encoder", photos, killed))
     assert done.returncode == 0, done.stderr
     assert "going on from step 2" in done.stderr

@@ -1,6 +1,8 @@
 """A DCGAN grows from small pictures, fades in exactly, and goes on exactly where it was stopped."""
 
 import dataclasses
+import json
+import shutil
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 from common.errors import InputError
 from common.pictures.mask_spec import MaskSpec
 from common.training import loop
-from common.training.runs import Row, RunDirectory, Schedule, passed
+from common.training.runs import Row, RunDirectory, Schedule
 from tests import commands
 from tests.wgan_inpaint.test_adversarial import same, trained
 from wgan_inpaint import adversarial, progressive
@@ -178,8 +180,8 @@ def _weights(network):
     return [v.numpy() for v in network.weights if "moving" not in v.path]
 
 
-def fitted(folder, stops):
-    """A run that was stopped after these numbers of steps: its trainer."""
+def fitted(folder):
+    """A run to its end, from the last checkpoint on if there is one: its trainer."""
     short = {"progressive": ("16:1:6",), "fade_steps": 3, "generator_steps": 5}
     rows = adversarial.plan(dataclasses.replace(TINY, **short))
 
@@ -188,19 +190,22 @@ def fitted(folder, stops):
         pictures = tf.constant(np.random.default_rng(3).integers(0, 256, (9, 32, 32, 3), np.uint8))
         return numbers.map(lambda n: pictures[n % 9]).batch(size, drop_remainder=True)
 
-    for stop in (*stops, 10**6):
-        trainer = make_trainer(**short)
-        run = RunDirectory(folder)
-        run.settle_flags("--image_size=32\n")
-        schedule = Schedule(log_every=1, save_every=1, sample_every=0)
-        plan = passed(rows, stop)
-        assert loop.fit(trainer, plan, batches, run, schedule, trainer.write_pictures)
+    trainer, run = make_trainer(**short), RunDirectory(folder)
+    run.settle_flags("--image_size=32\n")
+    schedule = Schedule(log_every=1, save_every=1, sample_every=0, keep_checkpoints=10)
+    assert loop.fit(trainer, rows, batches, run, schedule, trainer.write_pictures)
     return trainer
 
 
 def test_a_run_that_was_stopped_while_a_size_faded_in_is_the_same(tmp_path):
     """Of the 2, 6 and 2 steps of its rows, it is stopped in the middle of the second one's."""
-    once, stopped = fitted(tmp_path / "once", ()), fitted(tmp_path / "stopped", (5,))
+    once = fitted(tmp_path / "once")
+    shutil.copytree(tmp_path / "once", tmp_path / "stopped")
+    commands.lose_steps(tmp_path / "stopped", 5)
+    stopped = fitted(tmp_path / "stopped")
+    assert (
+        json.loads((tmp_path / "stopped/metrics.jsonl").read_text().splitlines()[-1])["step"] == 10
+    )
     for name, network in once.networks.items():
         assert all(same(network.get_weights(), stopped.networks[name].get_weights())), name
 
