@@ -1,7 +1,6 @@
 """A DCGAN grows from small pictures, fades in exactly, and goes on exactly where it was stopped."""
 
 import dataclasses
-import json
 import shutil
 
 import keras
@@ -203,9 +202,7 @@ def test_a_run_that_was_stopped_while_a_size_faded_in_is_the_same(tmp_path):
     shutil.copytree(tmp_path / "once", tmp_path / "stopped")
     commands.lose_steps(tmp_path / "stopped", 5)
     stopped = fitted(tmp_path / "stopped")
-    assert (
-        json.loads((tmp_path / "stopped/metrics.jsonl").read_text().splitlines()[-1])["step"] == 10
-    )
+    assert (tmp_path / "stopped/checkpoints/ckpt-6.index").is_file()  # done again
     for name, network in once.networks.items():
         assert all(same(network.get_weights(), stopped.networks[name].get_weights())), name
 
