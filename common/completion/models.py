@@ -164,9 +164,8 @@ def _call(model, signature, shape, **inputs):
 def _output(model, signature, name, **inputs):
     """One output of a signature as a NumPy array; an ``InputError`` if it fails."""
     try:
-        return signature(**{key: tf.convert_to_tensor(x) for key, x in inputs.items()})[
-            name
-        ].numpy()
+        outputs = signature(**{key: tf.convert_to_tensor(x) for key, x in inputs.items()})
+        return outputs[name].numpy()
     except tf.errors.ResourceExhaustedError:
         raise  # commands say what to do
     except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:

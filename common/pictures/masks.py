@@ -27,7 +27,7 @@ from common.pictures.mask_spec import (  # noqa: F401  the kinds, too, are found
 )
 
 
-@functools.partial(tf.function, autograph=False)
+@tf.function(autograph=False)
 def _bits(seed, salt, shape):
     """int32 in [0, 2^31 - 1). A graph of its own: a step draws dozens, of few shapes."""
     seed = tf.random.experimental.stateless_fold_in(seed, salt, alg="philox")

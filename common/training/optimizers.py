@@ -1,8 +1,9 @@
-"""The optimizers of the papers, a variable's step being one of TensorFlow's fused operations.
+"""The optimizers of the papers.
 
-Keras writes a step of Adam out in some forty operations: as many tensors of the variable's size
-are made, and where a network has a hundred variables, most of a graph is that. What they compute,
-and the names of what a checkpoint holds, are Keras's.
+Keras writes a variable's step of Adam or Adadelta out in some thirty operations, which where a
+network has a hundred variables are a third of its graph, and some of which make a tensor of the
+variable's size. TensorFlow has each in one. What is computed, and the names of what a checkpoint
+holds, are Keras's.
 """
 
 import keras
@@ -13,7 +14,7 @@ from common.training.runs import OPTIMIZERS
 
 
 class Adam(keras.optimizers.Adam):
-    """Adam (Kingma & Ba 2015, as the end of Section 2 has it), in one operation a variable."""
+    """Adam (Kingma & Ba 2015, as the end of Section 2 has it; no AMSGrad), in one operation."""
 
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step."""
@@ -34,7 +35,7 @@ class Adam(keras.optimizers.Adam):
 
 
 class Adadelta(keras.optimizers.Adadelta):
-    """Adadelta (Zeiler 2012, Algorithm 1), in one operation a variable."""
+    """Adadelta (Zeiler 2012, Algorithm 1), in one operation."""
 
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step."""
