@@ -15,12 +15,12 @@ import tensorflow as tf
 
 SCALE = 10.0  # of the scores ([1]'s softmax_scale)
 RATE = 2  # patches are compared at half size
-CHUNK = 4  # rows of queries whose scores are in memory at a time
+SCORES = 2**20  # that are in memory at a time, of a picture
 _LEAST_NORM = 1e-4
 _FORBIDDEN = -1e9
 
 
-def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=CHUNK):
+def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=None):
     """Every place as the mean of what known places look like, the more alike the more weight.
 
     Places are compared by 3x3 patches at half size, keys at length 1, and stand for patches of 4x4
@@ -32,24 +32,31 @@ def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=C
       propagate: add the scores of neighbours to those of their common neighbours: where one
         place looks, those beside it look beside that.
       scale: of the scores.
-      chunk: rows of queries at a time.
+      chunk: rows of queries at a time; None: as many as ``SCORES`` allow.
 
     Returns:
       float32 [B, H, W, C].
     """
     features = tf.cast(features, tf.float32)
     places, keys, values, bias, any_key = _prepared(features, missing)
-    batch, rows, columns = (tf.shape(places)[n] for n in range(3))
-    chunks = -(-rows // chunk)
-    padded = tf.pad(places, [[0, 0], [1, chunks * chunk - rows + 1], [1, 1], [0, 0]])
+    batch, rows, columns = _sizes(places)[:3]
+    if chunk is None:
+        fit = SCORES // ((columns + 2) * rows * columns) - 2
+        chunk = min(max(fit, 1), rows) if isinstance(fit, int) else tf.clip_by_value(fit, 1, rows)
 
     def attend(part, keys, values, bias):
-        weights = _weights(part, keys, bias, propagate, scale, chunk)
+        weights = _weights(part, keys, bias, propagate, scale)
         return tf.einsum("brwk,bkc->brwc", weights, values)
 
+    if isinstance(rows, int) and isinstance(chunk, int) and chunk >= rows:
+        padded = tf.pad(places, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        found = _overlapped(attend(padded, keys, values, bias), tf.shape(features))
+        return tf.where(any_key, found, features)
+    chunks = -(-rows // chunk)
+    padded = tf.pad(places, [[0, 0], [1, chunks * chunk - rows + 1], [1, 1], [0, 0]])
     # A loop would keep the scores of all chunks for the gradient: they are computed again.
     attend = tf.recompute_grad(attend)
-    size = tf.stack([batch, chunk + 2, columns + 2, tf.shape(places)[3]])
+    size = tf.stack([batch, chunk + 2, columns + 2, places.shape[3]])
 
     def one(n):
         # A slice of Python's has no size that XLA would know.
@@ -79,7 +86,7 @@ def where_it_looks(features, missing, propagate=True):
 
     def one(n):
         part = tf.slice(padded, tf.stack([0, n, 0, 0]), tf.stack([-1, 3, -1, -1]))
-        weights = _weights(part, keys, bias, propagate, SCALE, 1)
+        weights = _weights(part, keys, bias, propagate, SCALE)
         return tf.argmax(weights[:, 0], axis=-1, output_type=tf.int32)
 
     best = tf.map_fn(one, tf.range(rows), fn_output_signature=tf.int32)  # (h, B, w)
@@ -120,24 +127,36 @@ def _patches(x, size, step):
     return tf.image.extract_patches(x, [1, size, size, 1], [1, step, step, 1], ones, "SAME")
 
 
-def _weights(part, keys, bias, propagate, scale, chunk):
-    """Softmax over the keys, [B, chunk, w, h w], of queries with a rim [B, chunk + 2, w + 2, D]."""
-    shape = tf.shape(keys)
-    batch, rows, columns = shape[0], shape[1], shape[2]
-    flat = tf.reshape(keys, [batch, rows * columns, keys.shape[-1]])
+def _sizes(x):
+    """The sizes of a tensor, those that are known as integers, the others as scalar tensors."""
+    found = tf.shape(x)
+    return [found[n] if size is None else size for n, size in enumerate(x.shape)]
+
+
+def _weights(part, keys, bias, propagate, scale):
+    """Softmax over the keys, [B, r, w, h w], of queries with a rim [B, r + 2, w + 2, D]."""
+    batch, rows, columns, length = _sizes(keys)
+    part = tf.ensure_shape(part, [None, None, None, length])
+    flat = tf.reshape(keys, [batch, rows * columns, length])
     if not propagate:
-        part = tf.slice(part, [0, 1, 1, 0], tf.stack([batch, chunk, columns, part.shape[-1]]))
-        scores = tf.einsum("brwc,bkc->brwk", part, flat)
+        scores = tf.einsum("brwc,bkc->brwk", part[:, 1:-1, 1:-1], flat)
     else:
         scores = tf.einsum("brwc,bkc->brwk", part, flat)
-        scores = tf.reshape(scores, tf.stack([batch, chunk + 2, columns + 2, rows, columns]))
-        scores = tf.pad(scores, [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]])
-        size = tf.stack([batch, chunk, columns, rows, columns])
-        scores = tf.add_n(
-            [tf.slice(scores, [0, i, j, i, j], size) for i in range(3) for j in range(3)]
-        )
-        scores = tf.reshape(scores, tf.stack([batch, chunk, columns, rows * columns]))
+        around = [batch, _sizes(part)[1], columns + 2, rows, columns]
+        scores = tf.reshape(scores, tf.stack(around))
+        # Of the nine neighbours of both, first those above and below, then those at the sides.
+        scores = _along(_along(scores, 1), 2)
+        scores = tf.reshape(scores, tf.stack([batch, around[1] - 2, columns, rows * columns]))
     return tf.nn.softmax(scale * scores + bias[:, None, None], axis=-1)
+
+
+def _along(scores, axis):
+    """Sums [B, r, w, h, w] over three neighbours of queries, on ``axis``, and of keys alike."""
+    size = tf.shape(scores) - 2 * tf.one_hot(axis, 5, dtype=tf.int32)
+    pads = [[int(n == axis + 2)] * 2 for n in range(5)]
+    padded = tf.pad(scores, pads)
+    shifts = ([i * (n in (axis, axis + 2)) for n in range(5)] for i in range(3))
+    return tf.add_n([tf.slice(padded, begin, size) for begin in shifts])
 
 
 def _overlapped(patches, shape):
@@ -151,11 +170,12 @@ def _added(patches, shape):
     batch, rows, columns = (tf.shape(patches)[n] for n in range(3))
     channels = patches.shape[-1] // 16
     patches = tf.reshape(patches, tf.stack([batch, rows, columns, 4, 4, channels]))
+    quarters = tf.stack([batch, rows, columns, 4 * channels])
     total = 0.0
     for i in (0, 2):
         for j in (0, 2):
-            quarter = tf.transpose(patches[:, :, :, i : i + 2, j : j + 2], [0, 1, 3, 2, 4, 5])
-            quarter = tf.reshape(quarter, tf.stack([batch, 2 * rows, 2 * columns, channels]))
+            quarter = tf.reshape(patches[:, :, :, i : i + 2, j : j + 2], quarters)
+            quarter = tf.nn.depth_to_space(quarter, 2)
             total += tf.pad(quarter, [[0, 0], [i, 2 - i], [j, 2 - j], [0, 0]])
     # The first patch begins one pixel outside.
     size = tf.stack([batch, shape[1], shape[2], channels])

@@ -70,7 +70,10 @@ def test_it_is_a_double_loop_over_places_and_keys(size, chunk, propagate):
         np.testing.assert_allclose(found[n], expected, atol=1e-4)
 
 
-def test_compiled_for_any_size_it_is_the_same():
+@pytest.mark.parametrize("scores", [attention.SCORES, 600])  # all rows at once, or few
+def test_compiled_for_any_size_it_is_the_same(scores, monkeypatch):
+    monkeypatch.setattr(attention, "SCORES", scores)
+
     @tf.function(
         jit_compile=True,
         autograph=False,
