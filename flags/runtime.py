@@ -32,9 +32,3 @@ def define_training():
     """Defines the flags of commands that train."""
     define_xla()
     flags.DEFINE_bool("deterministic", False, "Forbid kernels whose result may vary (slower).")
-
-
-def settle():
-    """For training: seeds everything; returns (Keras dtype policy, whether to use XLA)."""
-    runtime.seed_everything(FLAGS.seed, FLAGS.deterministic)
-    return runtime.choose_precision(FLAGS.precision), runtime.choose_xla(FLAGS.xla)
