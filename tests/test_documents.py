@@ -119,7 +119,8 @@ def workplace(tmp_path, monkeypatch):
     generator = np.random.default_rng(0)
     hole = np.zeros((96, 128, 1), np.float32)
     hole[30:60, 40:80] = 1
-    images.write_image(tmp_path / "photo.jpg", generator.random((96, 128, 3), np.float32))
+    for name in ("photo.jpg", "photos/photo.jpg"):
+        images.write_image(tmp_path / name, generator.random((96, 128, 3), np.float32))
     images.write_image(tmp_path / "hole.png", hole.repeat(3, axis=-1))
     (tmp_path / "models").mkdir()
     (tmp_path / "models/wang").symlink_to(models.find_model("shipped:glcic"))

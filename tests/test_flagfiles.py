@@ -458,6 +458,7 @@ RECIPES = {
 OURS = {
     "cnnlg_cpu",
     "photographs_cpu",
+    "practice_strategies_cpu",
     "wgan_cpu",
     "unsupervised_cpu",
     "unsupervised_damaged_cpu",
