@@ -49,26 +49,25 @@ def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=N
         return tf.einsum("brwk,bkc->brwc", weights, values)
 
     if isinstance(rows, int) and isinstance(chunk, int) and chunk >= rows:
-        padded = tf.pad(places, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        found = _overlapped(attend(padded, keys, values, bias), tf.shape(features))
-        return tf.where(any_key, found, features)
-    chunks = -(-rows // chunk)
-    padded = tf.pad(places, [[0, 0], [1, chunks * chunk - rows + 1], [1, 1], [0, 0]])
-    # A loop would keep the scores of all chunks for the gradient: they are computed again.
-    attend = tf.recompute_grad(attend)
-    size = tf.stack([batch, chunk + 2, columns + 2, places.shape[3]])
+        rim = tf.pad(places, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        patches = attend(rim, keys, values, bias)
+    else:
+        chunks = -(-rows // chunk)
+        rim = tf.pad(places, [[0, 0], [1, chunks * chunk - rows + 1], [1, 1], [0, 0]])
+        size = tf.stack([batch, chunk + 2, columns + 2, places.shape[3]])
+        # A loop would keep the scores of all chunks for the gradient: they are computed again.
+        again = tf.recompute_grad(attend)
 
-    def one(n):
-        # A slice of Python's has no size that XLA would know.
-        part = tf.slice(padded, tf.stack([0, n * chunk, 0, 0]), size)
-        return attend(part, keys, values, bias)
+        def one(n):
+            # A slice of Python's has no size that XLA would know.
+            part = tf.slice(rim, tf.stack([0, n * chunk, 0, 0]), size)
+            return again(part, keys, values, bias)
 
-    looked = tf.map_fn(one, tf.range(chunks), fn_output_signature=tf.float32)
-    looked = tf.transpose(looked, [1, 0, 2, 3, 4])
-    shape = [batch, chunks * chunk, columns, values.shape[-1]]
-    patches = tf.reshape(looked, shape)[:, :rows]
-    found = _overlapped(patches, tf.shape(features))
-    return tf.where(any_key, found, features)
+        looked = tf.map_fn(one, tf.range(chunks), fn_output_signature=tf.float32)
+        looked = tf.transpose(looked, [1, 0, 2, 3, 4])
+        shape = [batch, chunks * chunk, columns, values.shape[-1]]
+        patches = tf.reshape(looked, shape)[:, :rows]
+    return tf.where(any_key, _overlapped(patches, tf.shape(features)), features)
 
 
 def where_it_looks(features, missing, propagate=True):
