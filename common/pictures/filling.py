@@ -54,12 +54,32 @@ def _halved(colors, known):
 
 def _smoothed(filled, known):
     """``SWEEPS`` of the mean of the four neighbours, in the hole; the edge repeats outside."""
+    shape, channels = tf.shape(filled), filled.shape[-1]
+    # Columns and channels in one axis: slices of three floats take most of the time otherwise.
+    rows = [shape[0], shape[1], shape[2] * channels]
+    hole = tf.reshape(tf.broadcast_to(known, shape), rows) <= 0.0
 
-    def sweep(filled):
-        x = tf.concat([filled[:, :1], filled, filled[:, -1:]], 1)
-        x = tf.concat([x[:, :, :1], x, x[:, :, -1:]], 2)
-        mean = (x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]) / 4
-        return (tf.where(known > 0.0, filled, tf.ensure_shape(mean, filled.shape)),)
+    def mean(x):
+        down = tf.concat([x[:, :1], x, x[:, -1:]], 1)
+        right = tf.concat([x[:, :, :channels], x, x[:, :, -channels:]], 2)
+        total = down[:, :-2] + down[:, 2:] + right[:, :, : -2 * channels]
+        return tf.ensure_shape((total + right[:, :, 2 * channels :]) / 4, x.shape)
 
-    # A loop of the graph, which compiles in a tenth of the time of one that is written out.
-    return tf.while_loop(lambda _: True, sweep, (filled,), maximum_iterations=SWEEPS)[0]
+    def repeated(sweep, x):
+        # A loop of the graph, which compiles in a tenth of the time of one that is written out.
+        return tf.while_loop(
+            lambda _: True, lambda x: (sweep(x),), (x,), maximum_iterations=SWEEPS
+        )[0]
+
+    # The mean is a symmetric matrix, so that the gradient costs as much as the sweeps, of which a
+    # tape would keep every one.
+    @tf.custom_gradient
+    def sweeps(x):
+        def gradient(upstream):
+            return repeated(
+                lambda g: tf.where(hole, 0.0, g) + mean(tf.where(hole, g, 0.0)), upstream
+            )
+
+        return repeated(lambda x: tf.where(hole, mean(x), x), x), gradient
+
+    return tf.reshape(sweeps(tf.reshape(filled, rows)), shape)
