@@ -107,7 +107,7 @@ def _prepare(picture, number, drawn=None, *, prepare, seed, damage=None):
     if damage:
         picture = damage.hide(image_files.read_image(picture.decode()), picture.decode(), drawn)
     elif isinstance(picture, bytes):
-        picture = image_files.to_uint8(image_files.read_image(picture.decode()))
+        picture = image_files.read_uint8(picture.decode())
     elif picture.shape[-1] == 1:
         picture = np.repeat(picture, 3, axis=-1)
     image = prepare(picture, np.random.default_rng([seed, int(number)]))

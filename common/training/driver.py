@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import tensorflow as tf
 
 from common import runtime, settings
@@ -123,6 +124,7 @@ def train(method, own, job):
       InputError: bad data, a run with other settings, a loss that is not finite.
     """
     room = method.load()
+    cv2.setNumThreads(1)  # several pictures are prepared at a time
     runtime.seed_everything(own.seed, job.deterministic)
     policy, jit_compile = runtime.choose_precision(job.precision), runtime.choose_xla(job.xla)
     if job.dry_run:

@@ -80,6 +80,15 @@ def test_grey_is_repeated_and_sixteen_bits_are_scaled(tmp_path):
     np.testing.assert_allclose(image, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("pixels", [noise(8, 9), noise(8, 9, 3), noise(8, 9, 3, dtype=np.uint16)])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_eight_bits_are_those_of_the_image_whatever_the_depth(tmp_path, suffix, pixels):
+    path = save(tmp_path / f"a{suffix}", pixels)
+    whole = images.read_uint8(path)
+    assert whole.flags.c_contiguous
+    np.testing.assert_array_equal(whole, images.to_uint8(images.read_image(path)))
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
 def test_alpha_is_dropped_with_a_warning_and_colours_stay(tmp_path, warnings, suffix):
     pixels = noise(8, 9, 4)
@@ -380,6 +389,8 @@ def test_levels_between_eight_and_sixteen_bits_are_scaled(tmp_path):
     np.testing.assert_allclose(
         images.read_image(tmp_path / "a.ppm").ravel(), levels / 1023, atol=1e-6
     )
+    (tmp_path / "few.ppm").write_bytes(b"P6\n1 1\n15\n" + bytes([0, 15, 7]))
+    np.testing.assert_array_equal(images.read_uint8(tmp_path / "few.ppm").ravel(), [0, 255, 119])
     (tmp_path / "m.pgm").write_bytes(b"P5\n3 1\n15\n" + bytes([0, 15, 7]))
     np.testing.assert_array_equal(images.read_mask(tmp_path / "m.pgm").ravel(), [0, 1, 0])
     deep = np.full((64, 64, 3), 1023, np.uint16)
