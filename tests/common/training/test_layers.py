@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.training import layers
 from common.training.layers import (
     BatchNorm,
     DamagedImage,
@@ -30,6 +31,46 @@ def test_padding_is_the_same_on_every_side(kernel, stride, dilation):
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     assert outputs.shape == (2, -(-12 // stride), -(-15 // stride), 4)
     assert layer.compute_output_shape((2, 12, 15, 3)) == outputs.shape
+
+
+def test_a_dilated_convolution_is_the_same_with_and_without_an_operation_of_its_own(monkeypatch):
+    images, layer = normal(2, 12, 15, 3), SymmetricConv2D(4, 3, dilation_rate=4)
+
+    def both():
+        with tf.GradientTape() as tape:
+            outputs = layer(images)
+            loss = tf.reduce_sum(outputs**2)
+        return outputs, tape.gradient(loss, layer.kernel.value)
+
+    layer.build(images.shape)
+    found = []
+    for whole in (True, False):
+        monkeypatch.setattr(layers, "gradient_of_dilated", lambda whole=whole: whole)
+        graph = tf.function(both, autograph=False).get_concrete_function().graph
+        assert ("SpaceToBatchND" in {op.type for op in graph.get_operations()}) != whole
+        found.append(tf.function(both, autograph=False)())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_build_without_gradients_of_dilated_convolutions_is_recognized(monkeypatch):
+    def refuse(**options):
+        raise tf.errors.InvalidArgumentError(None, None, "do not yet support dilation rates")
+
+    find = layers.gradient_of_dilated.__wrapped__
+    monkeypatch.setattr(tf.raw_ops, "Conv2DBackpropInput", refuse)
+    assert not find()
+    monkeypatch.undo()
+    # Either answer is true of this process.
+    images, kernel = normal(1, 4, 4, 1), tf.ones([3, 3, 1, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME", dilations=2))
+    if find():
+        assert tape.gradient(loss, kernel).shape == kernel.shape
+    else:
+        with pytest.raises(tf.errors.OpError):
+            tape.gradient(loss, kernel)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
