@@ -201,16 +201,23 @@ class PhasesTrainer(Trainer):
         Returns:
           (images in [0, 1], holes of those to complete, holes of those that stand for real ones).
         """
-        images = self._shrunk(tf.cast(data, tf.float32) / 255.0)
+        images = self._images(data)
+        both = self._holes(images, 2)
+        return images, *tf.split(both, 2)
+
+    def _images(self, data):
+        return self._shrunk(tf.cast(data, tf.float32) / 255.0)
+
+    def _holes(self, images, times=1):
+        """Holes [times * B, H, W, 1]; the first B are the same however often."""
         batch, height, width, _ = images.shape
-        both = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))
-        return images, both[:batch], both[batch:]
+        return masks.draw(self._spec(), times * batch, height, width, self.random("holes"))
 
     def _each_hole(self, holes):
         """The holes [B, H, W, 1] of ``scene``, each in a channel of its own."""
         batch, height, width, _ = holes.shape
         seed = self.random("holes")
-        return masks.draw_each(self._spec(), 2 * batch, height, width, seed)[:batch]
+        return masks.draw_each(self._spec(), batch, height, width, seed)
 
     def _reconstruction(self, completed, images, holes):
         """The loss without its adversarial term, and its parts by name."""
@@ -268,7 +275,8 @@ class PhasesTrainer(Trainer):
         """Phase 1; of damaged pictures, [B, S, S, 4], see ``_damaged_step``."""
         if data.shape[-1] == 4:
             return self._damaged_step(data)
-        images, holes, _ = self.scene(data)
+        images = self._images(data)
+        holes = self._holes(images)
         with tf.GradientTape() as tape:
             completed = self.completion({"images": images, "masks": holes}, training=True)
             loss, parts = self._reconstruction(completed, images, holes)
@@ -284,8 +292,7 @@ class PhasesTrainer(Trainer):
         own colours.
         """
         images, damage = self._shrunk_damaged(*parted(data))
-        batch, height, width, _ = images.shape
-        drawn = masks.draw(self._spec(), 2 * batch, height, width, self.random("holes"))[:batch]
+        drawn = self._holes(images)
         inputs = {"images": images, "masks": tf.maximum(drawn, damage)}
         with tf.GradientTape() as tape:
             completed = self.completion(inputs, training=True)

@@ -143,36 +143,61 @@ def _grid(spec, batch, height, width, seed):
     return tf.repeat(mask, batch, axis=0)
 
 
-def _freeform(spec, batch, height, width, seed):
-    """Chains of thick segments; a pixel is missing within half a brush of one of them."""
-    segments, reach = 4, max(2, min(height, width) // 4)
-    shape = [batch, spec.strokes, 1]
+_SEGMENTS = 4  # of a stroke
+
+
+def _strokes(spec, batch, height, width, seed):
+    """int32 (row and column of the ends of segments [B, N, 5, 2], width of the brush [B, N])."""
+    shape, reach = [batch, spec.strokes, 1], max(2, min(height, width) // 4)
     start = tf.concat(
         [_integers(seed, 8, shape, 0, height - 1), _integers(seed, 9, shape, 0, width - 1)], -1
-    )
-    turns = _integers(seed, 10, [batch, spec.strokes, segments, 2], -reach, reach)
-    ends = start[:, :, None] + tf.cumsum(turns, axis=2)
-    begins = tf.concat([start[:, :, None], ends[:, :, :-1]], axis=2)
-    brush = _integers(seed, 11, shape, spec.brush_min, spec.brush_max)[..., None]  # (B, S, 1, 1)
+    )[:, :, None]
+    turns = _integers(seed, 10, [batch, spec.strokes, _SEGMENTS, 2], -reach, reach)
+    points = tf.concat([start, start + tf.cumsum(turns, axis=2)], axis=2)
+    return points, _integers(seed, 11, shape, spec.brush_min, spec.brush_max)[..., 0]
+
+
+def _freeform(spec, batch, height, width, seed):
+    """Chains of thick segments; a pixel is missing within half a brush of one of them.
+
+    That is: of an end, or of the line and between the ends. Products of a picture's side and a
+    segment's, a quarter of the shorter side at most, stay within int32.
+    """
+    points, brush = _strokes(spec, batch, height, width, seed)
+    turns = points[:, :, 1:] - points[:, :, :-1]
+    squared = tf.minimum(tf.cast(brush, tf.int64) ** 2, 4 * (_FAR - 1))
+    lengths = tf.reduce_sum(turns**2, axis=-1)  # squared
+    # What is compared with them are integers: they may be rounded down.
+    radii = tf.cast(squared // 4, tf.int32)  # squared
+    limits = tf.cast(squared[..., None] * tf.cast(lengths, tf.int64), tf.float64) ** 0.5 / 2
+    limits = tf.cast(tf.minimum(tf.floor(limits), 2**31 - 1), tf.int32)
+    limits = tf.where(lengths > 0, limits, -1)  # a point has no line
     rows, columns = _axes(height, width)
+
+    def of_image(x):
+        return x[:, None, None]
 
     mask = tf.zeros([batch, height, width], tf.bool)
     for stroke in range(spec.strokes):
-        for n in range(segments):
-            y0, x0 = (tf.cast(begins[:, stroke, n, i], tf.int64)[:, None, None] for i in (0, 1))
-            y1, x1 = (tf.cast(ends[:, stroke, n, i], tf.int64)[:, None, None] for i in (0, 1))
-            dy, dx = y1 - y0, x1 - x0
-            py, px = tf.cast(rows, tf.int64) - y0, tf.cast(columns, tf.int64) - x0
-            length = tf.maximum(dy * dy + dx * dx, 1)
-            along = tf.clip_by_value(py * dy + px * dx, tf.zeros_like(length), length)
-            # Distance from the nearest point of the segment, times the squared length; clipped,
-            # far beyond any brush, so that the sum of squares stays within int64.
-            far = tf.constant(2**30 - 1, tf.int64)
-            ey = tf.clip_by_value(py * length - along * dy, -far, far)
-            ex = tf.clip_by_value(px * length - along * dx, -far, far)
-            width_px = tf.cast(brush[:, stroke], tf.int64)
-            mask |= 4 * (ey * ey + ex * ex) <= (width_px * length) ** 2
+        for n in range(_SEGMENTS + 1):
+            y, x = (of_image(points[:, stroke, n, i]) for i in (0, 1))
+            mask |= _square(rows - y) + _square(columns - x) <= of_image(radii[:, stroke])
+            if n == _SEGMENTS:
+                break
+            dy, dx = (of_image(turns[:, stroke, n, i]) for i in (0, 1))
+            along = (rows - y) * dy + (columns - x) * dx
+            across = (rows - y) * dx - (columns - x) * dy
+            between = (along >= 0) & (along <= of_image(lengths[:, stroke, n]))
+            mask |= between & (tf.abs(across) <= of_image(limits[:, stroke, n]))
     return mask
+
+
+_FAR = 2**30 - 1  # the square of a distance that is beyond every brush
+
+
+def _square(x):
+    """int32 x^2, at most ``_FAR``."""
+    return tf.cast(tf.minimum(tf.cast(x, tf.int64) ** 2, _FAR), tf.int32)
 
 
 _FILES_SALT = 12
@@ -228,8 +253,9 @@ def draw(spec, batch, height, width, seed):
     Returns:
       float32 [batch, height, width, 1], 1 = missing.
     """
-    masks = [_DRAW[kind](spec, batch, height, width, seed) for kind in spec.kinds]
-    choice = _integers(seed, 0, [batch], 0, len(masks) - 1)
+    kinds = [*dict.fromkeys(spec.kinds)]  # each is drawn once, however often it is named
+    masks = [_DRAW[kind](spec, batch, height, width, seed) for kind in kinds]
+    choice = _choice(spec, kinds, batch, seed)
     mask = tf.gather(tf.stack(masks, axis=1), choice, axis=1, batch_dims=1)
     return tf.cast(mask, tf.float32)[..., None]
 
@@ -253,10 +279,16 @@ def draw_each(spec, batch, height, width, seed):
         hole = _DRAW[kind](spec, batch, height, width, seed)[:, None]
         return tf.pad(hole, [[0, 0], [0, count - 1], [0, 0], [0, 0]])
 
-    choice = _integers(seed, 0, [batch], 0, len(spec.kinds) - 1)
-    each = tf.stack([of_kind(kind) for kind in spec.kinds], axis=1)
-    each = tf.gather(each, choice, axis=1, batch_dims=1)
+    kinds = [*dict.fromkeys(spec.kinds)]
+    each = tf.stack([of_kind(kind) for kind in kinds], axis=1)
+    each = tf.gather(each, _choice(spec, kinds, batch, seed), axis=1, batch_dims=1)
     return tf.cast(tf.transpose(each, [0, 2, 3, 1]), tf.float32)
+
+
+def _choice(spec, kinds, batch, seed):
+    """Which of ``kinds`` each mask is of, int32 [batch]."""
+    drawn = _integers(seed, 0, [batch], 0, len(spec.kinds) - 1)
+    return tf.gather(tf.constant([kinds.index(kind) for kind in spec.kinds]), drawn)
 
 
 def draw_one(spec, height, width, seed, index):
