@@ -26,7 +26,7 @@ def diffused(images, masks):
     known = tf.where(hole, 0.0, tf.ones_like(masks))
     colors = tf.where(hole, 0.0, images)
     levels = [(colors, known)]
-    for _ in range(LEVELS - 1):
+    for _ in range(_halvings(images.shape[1:3])):
         colors, known = _halved(colors, known)
         levels.append((colors, known))
     # Nothing is known in some of the top's squares only if a hole is thicker than they are.
@@ -41,6 +41,13 @@ def diffused(images, masks):
         filled = tf.where(known > 0.0, colors, enlarged)
         filled = _smoothed(filled, known)
     return filled
+
+
+def _halvings(sides):
+    """How often a picture is halved: ``LEVELS`` - 1 times, fewer if it is known to be small."""
+    if None in sides:
+        return LEVELS - 1
+    return min(LEVELS - 1, (max(sides) - 1).bit_length())
 
 
 def _halved(colors, known):

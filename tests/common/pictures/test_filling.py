@@ -57,3 +57,25 @@ def test_one_known_pixel_fills_the_whole_picture():
     masks = np.ones((1, 70, 90, 1), np.float32)
     masks[0, 3, 80] = 0
     np.testing.assert_allclose(diffused(np.full((1, 70, 90, 3), 0.3, np.float32), masks), 0.3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 17), (64, 64)])
+def test_a_size_that_is_not_known_beforehand_changes_nothing(height, width):
+    images, masks = ramp(height, width), hole(height, width, (0, 0, height // 2, width // 2))
+    specs = [tf.TensorSpec([None, None, None, channels]) for channels in (3, 1)]
+    free = tf.function(diffused, input_signature=specs, autograph=False)
+    np.testing.assert_array_equal(free(images, masks), diffused(images, masks))
+
+
+def test_the_gradient_is_the_transpose():
+    """What is filled in is linear in what is known: <F x, y> = <x, F^T y> for every x and y."""
+    generator = np.random.default_rng(0)
+    images, weights = generator.normal(size=(2, 1, 37, 53, 3)).astype(np.float32)
+    masks = hole(37, 53, (4, 8, 12, 20), (20, 30, 37, 41))
+    images = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        product = tf.reduce_sum(diffused(images, masks) * weights)
+    transposed = tape.gradient(product, images)
+    assert not (transposed.numpy() * masks).any()
+    np.testing.assert_allclose(tf.reduce_sum(images * transposed), product, rtol=1e-5)
