@@ -82,17 +82,15 @@ class BatchNorm(keras.layers.BatchNormalization):
             x=inputs,
             scale=self.gamma.value,
             offset=self.beta.value,
-            mean=[] if update else self.moving_mean.value,
-            variance=[] if update else self.moving_variance.value,
+            mean=self.moving_mean.value,
+            variance=self.moving_variance.value,
             epsilon=self.epsilon,
+            exponential_avg_factor=1 - self.momentum if update else 1.0,
             is_training=update,
         )
-        if update:
-            for moving, batch in (
-                (self.moving_mean, outputs.batch_mean),
-                (self.moving_variance, outputs.batch_variance),
-            ):
-                moving.assign(moving.value * self.momentum + batch * (1 - self.momentum))
+        if update:  # it moves the averages, too
+            self.moving_mean.assign(outputs.batch_mean)
+            self.moving_variance.assign(outputs.batch_variance)
         return outputs.y
 
     def get_config(self):

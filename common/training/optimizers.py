@@ -16,21 +16,29 @@ from common.training.runs import OPTIMIZERS
 class Adam(keras.optimizers.Adam):
     """Adam (Kingma & Ba 2015, as the end of Section 2 has it; no AMSGrad), in one operation."""
 
+    def apply(self, grads, trainable_variables=None):
+        """A step of every variable; what they share is computed once."""
+        beta_1, beta_2 = tf.constant(self.beta_1), tf.constant(self.beta_2)
+        done = tf.cast(self.iterations + 1, tf.float32)
+        self._shared = {
+            "beta1": beta_1,
+            "beta2": beta_2,
+            "beta1_power": beta_1**done,
+            "beta2_power": beta_2**done,
+            "epsilon": tf.constant(self.epsilon),
+        }
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step."""
         index = self._get_variable_index(variable)
-        done = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].handle,
             v=self._velocities[index].handle,
-            beta1_power=tf.pow(self.beta_1, done),
-            beta2_power=tf.pow(self.beta_2, done),
             lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
             grad=gradient,
+            **self._shared,
         )
 
 
