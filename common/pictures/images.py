@@ -45,7 +45,7 @@ SIXTEEN_BIT_SUFFIXES = (".png", ".tif", ".tiff", ".jp2", ".ppm", ".pnm")
 # A file of 3 MB can hold nine times as many, which decoded take 19 GB.
 MAX_PIXELS = 100_000_000
 
-COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+_COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # three channels of 8 or 16 bits
 
 # Of what is drawn by `common.figures`.
 FIGURE_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
@@ -81,13 +81,17 @@ def read_image(path, max_pixels=None):
     Raises:
         InputError: the file is missing, unreadable, corrupt, too large or of an unsupported kind.
     """
-    pixels, white = _read_pixels(path, COLOR, max_pixels)  # BGR, uint8 or uint16
+    pixels, white = _read_pixels(path, _COLOR, max_pixels)  # BGR, uint8 or uint16
     return from_uint8(pixels[..., ::-1], levels=white)
 
 
 def read_uint8(path):
-    """`to_uint8(read_image(path))`, uint8 `[H, W, 3]`, in a third of the time."""
-    pixels, white = _read_pixels(path, COLOR, None)
+    """`to_uint8(read_image(path))`, uint8 `[H, W, 3]`; 8 bits are not turned to floats and back.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    pixels, white = _read_pixels(path, _COLOR, None)
     if white == 255:
         return np.ascontiguousarray(pixels[..., ::-1])
     return to_uint8(from_uint8(pixels[..., ::-1], levels=white))

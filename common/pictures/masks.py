@@ -144,6 +144,12 @@ def _grid(spec, batch, height, width, seed):
 
 
 _SEGMENTS = 4  # of a stroke
+_FAR = 2**30 - 1  # the square of a distance that is beyond every brush
+
+
+def _square(x):
+    """int32 x^2, at most ``_FAR``."""
+    return tf.cast(tf.minimum(tf.cast(x, tf.int64) ** 2, _FAR), tf.int32)
 
 
 def _strokes(spec, batch, height, width, seed):
@@ -190,14 +196,6 @@ def _freeform(spec, batch, height, width, seed):
             between = (along >= 0) & (along <= of_image(lengths[:, stroke, n]))
             mask |= between & (tf.abs(across) <= of_image(limits[:, stroke, n]))
     return mask
-
-
-_FAR = 2**30 - 1  # the square of a distance that is beyond every brush
-
-
-def _square(x):
-    """int32 x^2, at most ``_FAR``."""
-    return tf.cast(tf.minimum(tf.cast(x, tf.int64) ** 2, _FAR), tf.int32)
 
 
 _FILES_SALT = 12

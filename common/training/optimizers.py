@@ -28,6 +28,7 @@ class Adam(keras.optimizers.Adam):
             "epsilon": tf.constant(self.epsilon),
         }
         super().apply(grads, trainable_variables)
+        self._shared = None  # they belong to the graph of this step
 
     def update_step(self, gradient, variable, learning_rate):
         """One variable's step."""
