@@ -88,8 +88,9 @@ class Architecture:
       first_norm: BatchNorm stands behind the discriminators' first convolutions, too.
       bias: the last convolutions of the completion network and of a global discriminator that
         stands alone have a bias.
-      branch: rows beside the dilated convolutions; the row that follows sees both results, one
-        behind the other in its channels. Empty for none.
+      branch: rows beside the dilated convolutions, one of them ``Attention``; the row that follows
+        sees both results, one behind the other in its channels. What attention finds in the picture
+        is mixed with the last row's output as a convolution to one channel says. Empty for none.
       self_attention: discriminators have self-attention behind the last convolution whose map is at
         least ``ATTENDED`` wide, and spectral normalization and biases in place of BatchNorm ([5]).
       scales: discriminators with weights of their own that see the pictures at full size, at half

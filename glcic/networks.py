@@ -6,6 +6,8 @@
 [3] 禅与计算机程序设计艺术. GAN在图像修复中的创新应用实践. Section 4.2.
 [6] T.-C. Wang et al. High-Resolution Image Synthesis and Semantic Manipulation with Conditional
     GANs. CVPR 2018. Section 3.2.
+[7] Z. Yi et al. Contextual Residual Aggregation for Ultra High-Resolution Image Inpainting. CVPR
+    2020. Section 3.1.
 
 Images are float32 RGB [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1] with 1 = missing.
 A convolution that BatchNorm follows has no bias: BatchNorm would cancel it.
@@ -108,11 +110,31 @@ def _scaled(outputs, width):
     return max(1, round(outputs * width))
 
 
-def _row(x, masks, row, name, width, dtype):
-    """One row of a table: a convolution, BatchNorm, ReLU; or attention."""
-    if isinstance(row, Attention):
-        attention = ContextualAttention(SIZE_MULTIPLE, name=name.format("attention"), dtype=dtype)
-        return attention(x, masks)
+class Copied(keras.layers.Layer):
+    """A network's output and what its attention took from the picture, each as far as a gate says.
+
+    Ours: [7] adds what is found as residuals of high frequency.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, inputs):
+        """{"outputs": [B, H, W, 3], "found": [B, H, W, 4], "gate": [B, H, W, 1]} -> [B, H, W, 3].
+
+        ``found`` is as ``ContextualAttention`` returns it; the gate's sigmoid is its share.
+        """
+        found, known = inputs["found"][..., :3], inputs["found"][..., 3:]
+        outputs = inputs["outputs"]
+        return outputs + tf.sigmoid(inputs["gate"]) * (found - known * outputs)
+
+    def compute_output_shape(self, input_shape):
+        """That of the output."""
+        return input_shape["outputs"]
+
+
+def _row(x, row, name, width, dtype):
+    """One row of a table: a convolution, BatchNorm, ReLU."""
     options = {"name": name.format("conv"), "dtype": dtype, "use_bias": False}
     outputs = _scaled(row.outputs, width)
     if row.stride < 1:
@@ -151,14 +173,26 @@ def completion_network(architecture, width=1.0, dtype="float32", levelled=False)
         if architecture.branch and n == dilated[0]:
             beside = x
             for m, other in enumerate(architecture.branch, 1):
-                beside = _row(beside, masks, other, f"branch_{{}}{m}", width, dtype)
-        x = _row(x, masks, row, f"{{}}{n}", width, dtype)
+                name = f"branch_{{}}{m}"
+                if isinstance(other, Attention):
+                    attention = name.format("attention")
+                    look = ContextualAttention(SIZE_MULTIPLE, name=attention, dtype=dtype)
+                    beside, found = look(beside, masks, images)
+                else:
+                    beside = _row(beside, other, name, width, dtype)
+        x = _row(x, row, f"{{}}{n}", width, dtype)
         if architecture.branch and n == dilated[-1]:
             x = keras.layers.Concatenate(name="both", dtype=dtype)([x, beside])
+    if architecture.branch:
+        # Of zeros: the mean of both to begin with.
+        options = {"kernel_initializer": "zeros", "name": "gate", "dtype": dtype}
+        gate = layers.SymmetricConv2D(1, last.kernel, **options)(x)
     x = layers.SymmetricConv2D(
         last.outputs, last.kernel, use_bias=architecture.bias, name="output", dtype=dtype
     )(x)
     x = layers.UnitRange(architecture.output, name="unit_range")(x)
+    if architecture.branch:
+        x = Copied(name="copied")({"outputs": x, "found": found, "gate": gate})
     if levelled:
         x = Levelled(name="levelled")({**inputs, "outputs": x})
     return keras.Model(inputs, x, name="completion")

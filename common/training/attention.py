@@ -2,12 +2,17 @@
 
 [1] J. Yu et al. Generative Image Inpainting with Contextual Attention. CVPR 2018, Section 4.1, and
     the authors' code (``inpaint_ops.py``).
+[2] Z. Yi et al. Contextual Residual Aggregation for Ultra High-Resolution Image Inpainting. CVPR
+    2020, Section 3.1: what is found by attention is taken from the picture, too.
 
 Four things differ from the code of [1]. What is not known has no weight at all, so that the weights
 of a place add up to one. A patch that holds a missing pixel is no key; without any key the
 features are returned as they are. Overlapping patches are divided by how many there are, at the
 border too, where [1] divides by four and darkens. Scores are propagated to neighbours in the plane
 and not from the end of a row to the begin of the next.
+
+A fifth is ours: scores are propagated ``PROPAGATIONS`` times and not once. The features of a hole's
+middle tell little, those of its border much; each time what they say goes one place further in.
 """
 
 import keras
@@ -15,12 +20,15 @@ import tensorflow as tf
 
 SCALE = 10.0  # of the scores ([1]'s softmax_scale)
 RATE = 2  # patches are compared at half size
-SCORES = 2**20  # that are in memory at a time, of a picture
+PROPAGATIONS = 4  # [1] has one; of 1, 2, 4 and 8 on tiled pictures the least that is enough
+SCORES = 2**23  # that are in memory at a time, of a picture
 _LEAST_NORM = 1e-4
 _FORBIDDEN = -1e9
 
 
-def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=None):
+def contextual_attention(
+    features, missing, values=None, propagate=PROPAGATIONS, scale=SCALE, chunk=None
+):
     """Every place as the mean of what known places look like, the more alike the more weight.
 
     Places are compared by 3x3 patches at half size, keys at length 1, and stand for patches of 4x4
@@ -29,48 +37,50 @@ def contextual_attention(features, missing, propagate=True, scale=SCALE, chunk=N
     Args:
       features: float32 [B, H, W, C] of any H and W.
       missing: float32 [B, H, W, 1], 1 = missing.
-      propagate: add the scores of neighbours to those of their common neighbours: where one
-        place looks, those beside it look beside that.
+      values: float32 [B, H, W, V], what places stand for; None: the features.
+      propagate: how often to add the scores of neighbours to those of their common neighbours:
+        where one place looks, those beside it look beside that. Outside the map scores are 0. The
+        sum of nine is the mean from the second time on.
       scale: of the scores.
       chunk: rows of queries at a time; None: as many as ``SCORES`` allow.
 
     Returns:
-      float32 [B, H, W, C].
+      float32 [B, H, W, V]; the values as they are where a picture has no key.
     """
     features = tf.cast(features, tf.float32)
-    places, keys, values, bias, any_key = _prepared(features, missing)
+    values = features if values is None else tf.cast(values, tf.float32)
+    places, keys, bias, any_key = _prepared(features, missing)
+    patches = _patches(values, 2 * RATE, RATE)
+    shape, channels = tf.shape(values), (2 * RATE) ** 2 * values.shape[-1]
+    patches = tf.reshape(patches, [shape[0], -1, channels])
     batch, rows, columns = _sizes(places)[:3]
     if chunk is None:
-        fit = SCORES // ((columns + 2) * rows * columns) - 2
+        fit = SCORES // (columns * rows * columns) - 2 * propagate
         chunk = min(max(fit, 1), rows) if isinstance(fit, int) else tf.clip_by_value(fit, 1, rows)
 
-    def attend(part, keys, values, bias):
-        weights = _weights(part, keys, bias, propagate, scale)
-        return tf.einsum("brwk,bkc->brwc", weights, values)
+    def attend(part, inside, keys, patches, bias):
+        weights = _weights(part, inside, keys, bias, propagate, scale)
+        return tf.einsum("brwk,bkc->brwc", weights, patches)
 
     if isinstance(rows, int) and isinstance(chunk, int) and chunk >= rows:
-        rim = tf.pad(places, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        patches = attend(rim, keys, values, bias)
+        looked = attend(*_rimmed(places, propagate, propagate), keys, patches, bias)
     else:
         chunks = -(-rows // chunk)
-        rim = tf.pad(places, [[0, 0], [1, chunks * chunk - rows + 1], [1, 1], [0, 0]])
-        size = tf.stack([batch, chunk + 2, columns + 2, places.shape[3]])
+        rimmed = _rimmed(places, propagate, chunks * chunk - rows + propagate)
         # A loop would keep the scores of all chunks for the gradient: they are computed again.
         again = tf.recompute_grad(attend)
 
         def one(n):
-            # A slice of Python's has no size that XLA would know.
-            part = tf.slice(rim, tf.stack([0, n * chunk, 0, 0]), size)
-            return again(part, keys, values, bias)
+            part = _part(rimmed, n * chunk, chunk + 2 * propagate)
+            return again(*part, keys, patches, bias)
 
         looked = tf.map_fn(one, tf.range(chunks), fn_output_signature=tf.float32)
         looked = tf.transpose(looked, [1, 0, 2, 3, 4])
-        shape = [batch, chunks * chunk, columns, values.shape[-1]]
-        patches = tf.reshape(looked, shape)[:, :rows]
-    return tf.where(any_key, _overlapped(patches, tf.shape(features)), features)
+        looked = tf.reshape(looked, [batch, chunks * chunk, columns, channels])[:, :rows]
+    return tf.where(any_key, _overlapped(looked, shape), values)
 
 
-def where_it_looks(features, missing, propagate=True):
+def where_it_looks(features, missing, propagate=PROPAGATIONS):
     """The known place that each place looks at most, at half size.
 
     Args:
@@ -79,13 +89,13 @@ def where_it_looks(features, missing, propagate=True):
     Returns:
       int32 [B, h, w, 2], h and w being H / 2 and W / 2, rounded up: row and column.
     """
-    places, keys, _, bias, _ = _prepared(tf.cast(features, tf.float32), missing)
+    places, keys, bias, _ = _prepared(tf.cast(features, tf.float32), missing)
     rows, columns = (tf.shape(places)[n] for n in (1, 2))
-    padded = tf.pad(places, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    rimmed = _rimmed(places, propagate, propagate)
 
     def one(n):
-        part = tf.slice(padded, tf.stack([0, n, 0, 0]), tf.stack([-1, 3, -1, -1]))
-        weights = _weights(part, keys, bias, propagate, SCALE)
+        part = _part(rimmed, n, 1 + 2 * propagate)
+        weights = _weights(*part, keys, bias, propagate, SCALE)
         return tf.argmax(weights[:, 0], axis=-1, output_type=tf.int32)
 
     best = tf.map_fn(one, tf.range(rows), fn_output_signature=tf.int32)  # (h, B, w)
@@ -104,21 +114,17 @@ def attended(network):
 
 
 def _prepared(features, missing):
-    """(queries [B, h, w, 9C], keys of them, values [B, hw, 16C], bias [B, hw], whether any key)."""
-    channels = features.shape[-1]
+    """(queries [B, h, w, 9C], keys of them, bias [B, hw], whether any key)."""
     places = _patches(features[:, ::RATE, ::RATE], 3, 1)
     norms = tf.reduce_sum(tf.square(places), axis=-1, keepdims=True)
     keys = places * tf.math.rsqrt(tf.maximum(norms, _LEAST_NORM**2))
-    values = _patches(features, 2 * RATE, RATE)
-    shape = tf.shape(features)
-    values = tf.reshape(values, [shape[0], -1, (2 * RATE) ** 2 * channels])
     # Of what a key is compared by and what it stands for nothing may be missing.
     hidden = tf.nn.max_pool2d(tf.cast(missing, tf.float32), RATE, RATE, "SAME")
     hidden = tf.nn.max_pool2d(hidden, 3, 1, "SAME") > 0.5
-    hidden = tf.reshape(hidden, [shape[0], -1])
+    hidden = tf.reshape(hidden, [tf.shape(features)[0], -1])
     bias = tf.where(hidden, _FORBIDDEN, 0.0)
     any_key = ~tf.reduce_all(hidden, axis=1)
-    return places, keys, values, bias, tf.reshape(any_key, [-1, 1, 1, 1])
+    return places, keys, bias, tf.reshape(any_key, [-1, 1, 1, 1])
 
 
 def _patches(x, size, step):
@@ -132,30 +138,52 @@ def _sizes(x):
     return [found[n] if size is None else size for n, size in enumerate(x.shape)]
 
 
-def _weights(part, keys, bias, propagate, scale):
-    """Softmax over the keys, [B, r, w, h w], of queries with a rim [B, r + 2, w + 2, D]."""
+def _rimmed(places, above, below):
+    """Queries with rows of zeros around them, and a column that is 1 where there are queries."""
+    rim = [[0, 0], [above, below], [0, 0], [0, 0]]
+    return tf.pad(places, rim), tf.pad(tf.ones_like(places[:1, :, :1, :1]), rim)
+
+
+def _part(rimmed, begin, rows):
+    """Some rows of ``_rimmed``."""
+    # A slice of Python's has no size that XLA would know.
+    return [tf.slice(x, [0, begin, 0, 0], [*_sizes(x)[:1], rows, *_sizes(x)[2:]]) for x in rimmed]
+
+
+def _weights(part, inside, keys, bias, propagate, scale):
+    """Softmax over the keys, [B, r, w, h w], of queries with a rim [B, r + 2 propagate, w, D]."""
     batch, rows, columns, length = _sizes(keys)
     part = tf.ensure_shape(part, [None, None, None, length])
     flat = tf.reshape(keys, [batch, rows * columns, length])
-    if not propagate:
-        scores = tf.einsum("brwc,bkc->brwk", part[:, 1:-1, 1:-1], flat)
-    else:
-        scores = tf.einsum("brwc,bkc->brwk", part, flat)
-        around = [batch, _sizes(part)[1], columns + 2, rows, columns]
-        scores = tf.reshape(scores, tf.stack(around))
-        # Of the nine neighbours of both, first those above and below, then those at the sides.
-        scores = _along(_along(scores, 1), 2)
-        scores = tf.reshape(scores, tf.stack([batch, around[1] - 2, columns, rows * columns]))
+    scores = tf.einsum("brwc,bkc->brwk", part, flat)
+    if propagate:
+        around = tf.stack([batch, _sizes(part)[1], columns, rows, columns])
+        scores = tf.reshape(scores, around)
+        inside = inside[..., None]
+        for n in range(propagate):
+            # Of the nine neighbours of both, first those above and below, then those at the sides.
+            scores = _beside(_above_and_below(scores))
+            inside = inside[:, 1:-1]
+            if n + 1 < propagate:
+                scores *= inside / (9.0 if n else 1.0)
+            elif n:
+                scores /= 9.0
+        left = _sizes(part)[1] - 2 * propagate
+        scores = tf.reshape(scores, tf.stack([batch, left, columns, rows * columns]))
     return tf.nn.softmax(scale * scores + bias[:, None, None], axis=-1)
 
 
-def _along(scores, axis):
-    """Sums [B, r, w, h, w] over three neighbours of queries, on ``axis``, and of keys alike."""
-    size = tf.shape(scores) - 2 * tf.one_hot(axis, 5, dtype=tf.int32)
-    pads = [[int(n == axis + 2)] * 2 for n in range(5)]
-    padded = tf.pad(scores, pads)
-    shifts = ([i * (n in (axis, axis + 2)) for n in range(5)] for i in range(3))
-    return tf.add_n([tf.slice(padded, begin, size) for begin in shifts])
+def _above_and_below(scores):
+    """Sums [B, r + 2, w, h, w] over three rows of queries and of keys alike: [B, r, w, h, w]."""
+    size = tf.shape(scores) - [0, 2, 0, 0, 0]
+    padded = tf.pad(scores, [[0, 0], [0, 0], [0, 0], [1, 1], [0, 0]])
+    return tf.add_n([tf.slice(padded, [0, n, 0, n, 0], size) for n in range(3)])
+
+
+def _beside(scores):
+    """Sums [B, r, w, h, w] over three columns of queries and of keys alike."""
+    padded = tf.pad(scores, [[0, 0], [0, 0], [1, 1], [0, 0], [1, 1]])
+    return tf.add_n([tf.slice(padded, [0, 0, n, 0, n], tf.shape(scores)) for n in range(3)])
 
 
 def _overlapped(patches, shape):
@@ -183,7 +211,10 @@ def _added(patches, shape):
 
 @keras.saving.register_keras_serializable(package="completion")
 class ContextualAttention(keras.layers.Layer):
-    """``contextual_attention`` as a layer without weights, in float32 whatever the policy."""
+    """``contextual_attention`` as a layer without weights, in float32 whatever the policy.
+
+    With the features' places it looks up those of the picture itself ([2]).
+    """
 
     def __init__(self, step, **kwargs):
         """Makes a layer.
@@ -192,12 +223,27 @@ class ContextualAttention(keras.layers.Layer):
           step: pixels of the masks for each of the features, per axis.
           **kwargs: of ``keras.layers.Layer``.
         """
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # pictures stay as they are
         self.step = step
 
-    def call(self, features, masks):
-        """Features [B, H, W, C], masks [B, step H, step W, 1] -> [B, H, W, C] of their type."""
-        return tf.cast(contextual_attention(features, self._missing(masks)), features.dtype)
+    def call(self, features, masks, images):
+        """What is seen, as features and as a picture.
+
+        Args:
+          features: [B, H, W, C].
+          masks: [B, step H, step W, 1], 1 = missing.
+          images: [B, step H, step W, 3]; what they hold in the hole is dropped.
+
+        Returns:
+          ([B, H, W, C] of the features' type, float32 [B, step H, step W, 4]): the last channel is
+          1, or, where a picture has no known place to look at, 0 in the hole, as are its colours.
+        """
+        known = tf.where(masks > 0.5, 0.0, tf.concat([images, tf.ones_like(masks)], axis=-1))
+        pixels = tf.nn.space_to_depth(tf.cast(known, tf.float32), self.step)
+        values = tf.concat([tf.cast(features, tf.float32), pixels], axis=-1)
+        seen = contextual_attention(features, self._missing(masks), values)
+        seen, pixels = tf.split(seen, [features.shape[-1], pixels.shape[-1]], axis=-1)
+        return tf.cast(seen, features.dtype), tf.nn.depth_to_space(pixels, self.step)
 
     def where_it_looks(self, features, masks):
         """``where_it_looks`` of what ``call`` takes; a place is ``pixels`` wide and high."""
@@ -211,7 +257,8 @@ class ContextualAttention(keras.layers.Layer):
     def _missing(self, masks):
         return tf.nn.max_pool2d(masks, self.step, self.step, "VALID")
 
-    def compute_output_shape(self, features_shape, masks_shape):
-        """The features' shape."""
-        del masks_shape
-        return features_shape
+    def compute_output_spec(self, features, masks, images):
+        """The features' shape, and that of the masks with four channels."""
+        del images
+        seen = keras.KerasTensor(features.shape, features.dtype)
+        return seen, keras.KerasTensor((*masks.shape[:-1], 4), "float32")

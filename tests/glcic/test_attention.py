@@ -17,7 +17,7 @@ from glcic.networks import Attention, Conv
 from glcic.settings import Glcic
 from tests import commands
 from tests.glcic.test_networks import counts, full
-from tests.glcic.test_phases import IMAGES, SMALL, close, make_trainer, same, step, trained
+from tests.glcic.test_phases import SMALL, close, make_trainer, same, step, trained
 
 BRANCHED = dataclasses.replace(SMALL, branch=(Conv(3, 1, 1, 8), Attention(), Conv(3, 1, 1, 8)))
 # Two halvings, as the exported graph wants them.
@@ -32,7 +32,10 @@ TABLES = dataclasses.replace(
         Conv(4, 1, 1 / 2, 4),
         Conv(3, 1, 1, 3),
     ),
+    image_size=40,  # beside a hole of 8 px there are places to look at
 )
+PICTURES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 40, 40, 3)).astype(np.uint8))
+WIDE = {"size": 40, "images": PICTURES}
 
 
 def lively(tables=TABLES, seed=1):
@@ -56,7 +59,8 @@ def test_the_branch_is_beside_the_dilated_convolutions():
     network = networks.completion_network(Glcic(attention=True).tables)
     kernel = 9 * 256 * 256
     three = np.array([kernel + 4 * 256, kernel + 2 * 256]) * 3
-    assert tuple(np.array(counts(network)) - counts(plain)) == tuple(three + kernel)
+    gate = 9 * 32 + 1
+    assert tuple(np.array(counts(network)) - counts(plain)) == tuple(three + kernel + gate)
     attention = network.get_layer("branch_attention2")
     assert isinstance(attention, ContextualAttention) and not attention.weights
     both = network.get_layer("both")
@@ -70,7 +74,7 @@ def test_every_phase_trains_with_it_and_hidden_pixels_do_not_matter():
     trainer = make_trainer(architecture=TABLES)
     for phase in ("completion", "joint"):
         before = trained(trainer.completion)
-        step(trainer, phase)
+        step(trainer, phase, **WIDE)
         assert not any(same(before, trained(trainer.completion)))
     network, (images, holes) = lively(), scene()
     results = [
@@ -82,7 +86,8 @@ def test_every_phase_trains_with_it_and_hidden_pixels_do_not_matter():
 
 def test_a_step_compiled_with_xla_equals_the_eager_one():
     eager, compiled = (make_trainer(architecture=TABLES) for _ in range(2))
-    values, others = step(eager, "completion"), step(compiled, "completion", compiled=True)
+    values = step(eager, "completion", **WIDE)
+    others = step(compiled, "completion", compiled=True, **WIDE)
     assert values == pytest.approx(others, rel=1e-3)
     close(trained(compiled.completion), trained(eager.completion), atol=1e-3)
 
@@ -152,10 +157,10 @@ def test_the_command_trains_exports_and_completes_with_it(tmp_path):
 
 def test_samples_show_where_missing_places_look(tmp_path):
     trainer = make_trainer(architecture=TABLES, holes=MaskSpec(("center",), hole_size=8))
-    trainer.begin(Row("completion", 1, len(IMAGES), 16))
-    trainer.sampler(lambda count: IMAGES.numpy(), None)(tmp_path / "samples.png")
+    trainer.begin(Row("completion", 1, len(PICTURES), 40))
+    trainer.sampler(lambda count: PICTURES.numpy(), None)(tmp_path / "samples.png")
     grid = read_image(tmp_path / "samples.png")
-    assert grid.shape[:2] == (4 * 18 + 2, 5 * 18 + 2)  # four pictures, five columns
+    assert grid.shape[:2] == (4 * 42 + 2, 5 * 42 + 2)  # four pictures, five columns
     images, holes = scene(24, 20)
     shown = trainer.show_attention({"images": images, "masks": holes})
     assert shown.shape == images.shape
@@ -167,5 +172,4 @@ def test_samples_show_where_missing_places_look(tmp_path):
 
 def test_progressive_steps_have_smaller_maps():
     trainer = make_trainer(architecture=TABLES)
-    trainer.begin(Row("completion", 1, len(IMAGES), 8))
-    assert np.isfinite(float(trainer.train_step(IMAGES)["loss"]))
+    assert np.isfinite(step(trainer, "completion", size=20, images=PICTURES)["loss"])

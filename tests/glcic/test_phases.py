@@ -92,15 +92,15 @@ def moving(network):
     return [v.numpy() for v in network.non_trainable_variables if "moving" in v.path]
 
 
-def step(trainer, phase, compiled=False, size=16):
+def step(trainer, phase, compiled=False, size=16, images=IMAGES):
     """One step; {metric: float}."""
-    trainer.begin(Row(phase, 1, len(IMAGES), size))
+    trainer.begin(Row(phase, 1, len(images), size))
     train_step = (
         tf.function(trainer.train_step, jit_compile=True, autograph=False)
         if compiled
         else trainer.train_step
     )
-    return {name: float(value) for name, value in train_step(IMAGES).items()}
+    return {name: float(value) for name, value in train_step(images).items()}
 
 
 def same(before, after):

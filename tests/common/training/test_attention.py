@@ -16,7 +16,7 @@ def scene(height=12, width=10, channels=3, batch=2, seed=0):
     return features, missing
 
 
-def by_hand(features, missing, propagate):
+def by_hand(features, missing, propagate, values):
     """A double loop over places and keys of one picture, in float64."""
     height, width, channels = features.shape
     x = features.astype(np.float64)
@@ -30,25 +30,26 @@ def by_hand(features, missing, propagate):
     patch = {(r, c): half[r : r + 3, c : c + 3].ravel() for r, c in places}
     valid = [(r, c) for r, c in places if not hidden[r : r + 3, c : c + 3].any()]
     if not valid:
-        return x
+        return values
     key = {p: v / max(np.linalg.norm(v), 1e-4) for p, v in patch.items()}
 
-    def alike(q, k):
-        if not propagate:
-            return patch[q] @ key[k]
-        total = 0.0
-        for i in (-1, 0, 1):
-            for j in (-1, 0, 1):
-                a, b = (q[0] + i, q[1] + j), (k[0] + i, k[1] + j)
-                if a in patch and b in patch:
-                    total += patch[a] @ key[b]
-        return total
+    score = {(q, k): patch[q] @ key[k] for q in places for k in places}
+    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    for n in range(propagate):
+        score = {
+            (q, k): sum(
+                score.get(((q[0] + i, q[1] + j), (k[0] + i, k[1] + j)), 0) for i, j in around
+            )
+            / (9 if n else 1)
+            for q, k in score
+        }
 
+    channels = values.shape[-1]
     wide = np.zeros((2 * rows + 2, 2 * columns + 2, channels))
-    wide[1 : height + 1, 1 : width + 1] = x
+    wide[1 : height + 1, 1 : width + 1] = values
     found, count = np.zeros_like(wide), np.zeros(wide.shape[:2] + (1,))
     for q in places:
-        scores = np.array([10 * alike(q, k) for k in valid])
+        scores = np.array([10 * score[q, k] for k in valid])
         weights = np.exp(scores - scores.max())
         weights /= weights.sum()
         seen = sum(
@@ -60,13 +61,14 @@ def by_hand(features, missing, propagate):
     return (found / count)[1 : height + 1, 1 : width + 1]
 
 
-@pytest.mark.parametrize("propagate", [False, True])
+@pytest.mark.parametrize("propagate", [0, 1, 3])
 @pytest.mark.parametrize(("size", "chunk"), [((12, 10), 4), ((11, 13), 1), ((9, 8), 64)])
 def test_it_is_a_double_loop_over_places_and_keys(size, chunk, propagate):
     features, missing = scene(*size)
-    found = attention.contextual_attention(features, missing, propagate, chunk=chunk).numpy()
+    values = features if chunk == 1 else features[..., ::-1] ** 2 + 1
+    found = attention.contextual_attention(features, missing, values, propagate, chunk=chunk)
     for n in range(2):
-        expected = by_hand(features[n], missing[n], propagate)
+        expected = by_hand(features[n], missing[n], propagate, values[n])
         np.testing.assert_allclose(found[n], expected, atol=1e-4)
 
 
@@ -123,8 +125,10 @@ def test_what_is_missing_is_never_seen():
         missing > 0, 50 * np.random.default_rng(9).normal(size=features.shape), features
     )
     # Where a query touches no missing pixel, it sees the same whatever the hole holds.
-    found = [attention.contextual_attention(x.astype(np.float32), missing, False).numpy()
-             for x in (features, junk)]  # fmt: skip
+    found = [
+        attention.contextual_attention(x.astype(np.float32), missing, propagate=0).numpy()
+        for x in (features, junk)
+    ]
     apart = (np.abs(found[0] - found[1]).max(-1) > 1e-5)[0]
     assert apart[4:7, 3:6].any() and not apart[:1].any() and not apart[11:].any()
     # All that is seen is known: of a hole of one colour nothing of that colour comes back.
@@ -168,17 +172,47 @@ def test_a_repeated_texture_is_continued():
     assert not hidden[places[..., 0], places[..., 1]].any()
 
 
+def test_scores_that_are_propagated_on_continue_a_texture_into_a_hole_that_says_nothing():
+    tile = np.random.default_rng(1).normal(size=(8, 8, 4)).astype(np.float32)
+    picture = np.tile(tile, (6, 6, 1))[None]
+    missing = np.zeros((1, 48, 48, 1), np.float32)
+    missing[0, 15:33, 16:34] = 1
+    hole = np.broadcast_to(missing > 0, picture.shape)
+
+    def error(**options):
+        empty = np.where(hole, np.float32(0), picture)
+        found = attention.contextual_attention(empty, missing, **options).numpy()
+        return np.square(found - picture)[hole].mean() / np.square(picture)[hole].mean()
+
+    assert error() < 0.01 and error(propagate=1) > 0.1
+
+
 def test_as_a_layer_it_keeps_the_type_and_reads_the_masks_pixels():
     features, missing = scene()
     masks = np.repeat(np.repeat(missing, 4, 1), 4, 2)
+    images = np.random.default_rng(4).random((*masks.shape[:3], 3), np.float32)
     layer = attention.ContextualAttention(4)
     expected = attention.contextual_attention(features, missing)
-    np.testing.assert_allclose(layer(features, masks), expected, atol=1e-6)
+    np.testing.assert_allclose(layer(features, masks, images)[0], expected, atol=1e-6)
     one = np.zeros_like(masks)
     one[:, 17, 14] = 1  # a single pixel hides a place
     place = np.zeros_like(missing)
     place[:, 4, 3] = 1
     expected = attention.contextual_attention(features, place)
-    np.testing.assert_allclose(layer(features, one), expected, atol=1e-6)
-    half = attention.ContextualAttention(4, dtype="mixed_bfloat16")(features, masks)
-    assert half.dtype == tf.bfloat16
+    np.testing.assert_allclose(layer(features, one, images)[0], expected, atol=1e-6)
+    half = attention.ContextualAttention(4, dtype="mixed_bfloat16")
+    seen, picture = half(tf.cast(features, tf.bfloat16), masks, images)
+    assert (seen.dtype, picture.dtype) == (tf.bfloat16, tf.float32)
+
+
+def test_as_a_layer_it_takes_the_same_places_from_the_picture():
+    images, masks = scene(48, 40)
+    masks = np.maximum(masks, 0)
+    masks[1] = 1  # nothing is known of the second one
+    features = tf.nn.space_to_depth(np.where(masks > 0, np.float32(0), images), 4)
+    junk = np.where(masks > 0, np.float32(np.nan), images)
+    seen, found = attention.ContextualAttention(4)(features, masks, junk)
+    assert found.shape == (2, 48, 40, 4)
+    np.testing.assert_allclose(found[0, ..., :3], tf.nn.depth_to_space(seen, 4)[0], atol=1e-5)
+    np.testing.assert_allclose(found[0, ..., 3], 1, atol=1e-5)
+    assert not np.any(found[1])
