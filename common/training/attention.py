@@ -50,10 +50,10 @@ def contextual_attention(
     features = tf.cast(features, tf.float32)
     values = features if values is None else tf.cast(values, tf.float32)
     places, keys, bias, any_key = _prepared(features, missing)
-    patches = _patches(values, 2 * RATE, RATE)
-    shape, channels = tf.shape(values), (2 * RATE) ** 2 * values.shape[-1]
-    patches = tf.reshape(patches, [shape[0], -1, channels])
     batch, rows, columns = _sizes(places)[:3]
+    patches = _blocks(values, rows, columns)
+    channels = patches.shape[-1]
+    patches = tf.reshape(patches, tf.stack([batch, rows * columns, channels]))
     if chunk is None:
         fit = SCORES // (columns * rows * columns) - 2 * propagate
         chunk = min(max(fit, 1), rows) if isinstance(fit, int) else tf.clip_by_value(fit, 1, rows)
@@ -77,7 +77,7 @@ def contextual_attention(
         looked = tf.map_fn(one, tf.range(chunks), fn_output_signature=tf.float32)
         looked = tf.transpose(looked, [1, 0, 2, 3, 4])
         looked = tf.reshape(looked, [batch, chunks * chunk, columns, channels])[:, :rows]
-    return tf.where(any_key, _overlapped(looked, shape), values)
+    return tf.where(any_key, _overlapped(looked, tf.shape(values)), values)
 
 
 def where_it_looks(features, missing, propagate=PROPAGATIONS):
@@ -115,7 +115,7 @@ def attended(network):
 
 def _prepared(features, missing):
     """(queries [B, h, w, 9C], keys of them, bias [B, hw], whether any key)."""
-    places = _patches(features[:, ::RATE, ::RATE], 3, 1)
+    places = _windows(features[:, ::RATE, ::RATE], 3)
     norms = tf.reduce_sum(tf.square(places), axis=-1, keepdims=True)
     keys = places * tf.math.rsqrt(tf.maximum(norms, _LEAST_NORM**2))
     # Of what a key is compared by and what it stands for nothing may be missing.
@@ -127,9 +127,29 @@ def _prepared(features, missing):
     return places, keys, bias, tf.reshape(any_key, [-1, 1, 1, 1])
 
 
-def _patches(x, size, step):
-    ones = [1, 1, 1, 1]
-    return tf.image.extract_patches(x, [1, size, size, 1], [1, step, step, 1], ones, "SAME")
+def _windows(x, size):
+    """What each place and those around it hold, zero outside: [B, H, W, C] -> [B, H, W, size^2 C].
+
+    ``tf.image.extract_patches`` does so, but its gradient takes three times as long.
+    """
+    side = size // 2
+    return _moved(tf.pad(x, [[0, 0], [side, side], [side, side], [0, 0]]), size)
+
+
+def _moved(x, size):
+    """[B, H + size - 1, W + size - 1, C], moved 0 to size - 1 both ways: [B, H, W, size^2 C]."""
+    less = [0, size - 1, size - 1, 0]
+    shape = tf.stack([n - by for n, by in zip(_sizes(x), less, strict=True)])
+    moves = [(i, j) for i in range(size) for j in range(size)]
+    return tf.concat([tf.slice(x, [0, i, j, 0], shape) for i, j in moves], axis=-1)
+
+
+def _blocks(x, rows, columns):
+    """Patches of 4x4, two apart, the first one pixel outside: [B, rows, columns, 16 C]."""
+    height, width = _sizes(x)[1:3]
+    below, right = 2 * rows + 1 - height, 2 * columns + 1 - width
+    x = tf.pad(x, [[0, 0], [1, below], [1, right], [0, 0]])
+    return _moved(tf.nn.space_to_depth(x, RATE), 2)
 
 
 def _sizes(x):
@@ -187,26 +207,20 @@ def _beside(scores):
 
 
 def _overlapped(patches, shape):
-    """The picture [B, H, W, C] of 4x4 patches [B, h, w, 16 C] two apart, the mean where several."""
+    """The picture [B, H, W, C] of ``_blocks``, the mean where several overlap."""
     total = _added(patches, shape)
     count = _added(tf.ones_like(patches[:1, ..., : 4 * RATE**2]), [1, shape[1], shape[2], 1])
     return total / count
 
 
 def _added(patches, shape):
-    batch, rows, columns = (tf.shape(patches)[n] for n in range(3))
-    channels = patches.shape[-1] // 16
-    patches = tf.reshape(patches, tf.stack([batch, rows, columns, 4, 4, channels]))
-    quarters = tf.stack([batch, rows, columns, 4 * channels])
-    total = 0.0
-    for i in (0, 2):
-        for j in (0, 2):
-            quarter = tf.reshape(patches[:, :, :, i : i + 2, j : j + 2], quarters)
-            quarter = tf.nn.depth_to_space(quarter, 2)
-            total += tf.pad(quarter, [[0, 0], [i, 2 - i], [j, 2 - j], [0, 0]])
-    # The first patch begins one pixel outside.
-    size = tf.stack([batch, shape[1], shape[2], channels])
-    return tf.slice(total, [0, 1, 1, 0], size)
+    moves = [(i, j) for i in (0, 1) for j in (0, 1)]
+    total = tf.add_n([
+        tf.pad(block, [[0, 0], [i, 1 - i], [j, 1 - j], [0, 0]])
+        for block, (i, j) in zip(tf.split(patches, 4, axis=-1), moves, strict=True)
+    ])  # fmt: skip
+    size = tf.stack([tf.shape(patches)[0], shape[1], shape[2], patches.shape[-1] // 16])
+    return tf.slice(tf.nn.depth_to_space(total, RATE), [0, 1, 1, 0], size)
 
 
 @keras.saving.register_keras_serializable(package="completion")
