@@ -212,6 +212,29 @@ def chain(network):
     return keras.Model(network.inputs, network.layers[-2].output, name=network.name)
 
 
+def without_branch(network):
+    """The completion network as a chain beside its branch of attention.
+
+    Args:
+      network: as ``completion_network`` builds it, with a branch.
+
+    Returns:
+      (a Keras model without ``Levelled`` that shares its layers, but for one; the layer that sees
+      the branch, too; the new one that stands in its place and does not see it).
+    """
+    beside = ("branch_", "both", "gate", "copied", "levelled")
+    x, seeing, blind = network.input, None, None
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.InputLayer) or layer.name.startswith(beside):
+            continue
+        wide = isinstance(layer, layers.SymmetricConv2D) and layer.kernel.shape[2] > x.shape[-1]
+        if wide:
+            seeing, options = layer, {"use_bias": layer.use_bias, "name": layer.name}
+            layer = blind = layers.SymmetricConv2D(layer.filters, layer.kernel_size[0], **options)
+        x = layer(x)
+    return keras.Model(network.input, x, name=network.name), seeing, blind
+
+
 class Halved(keras.layers.Layer):
     """Pictures at half their size: means over 3x3 pixels, two apart, of those that there are.
 

@@ -22,13 +22,19 @@ from common import figures
 from common.completion import blending
 from common.pictures import datasets, masks
 from common.pictures import images as image_files
-from common.training import attention, folding, losses, spectral, vgg19
+from common.training import attention, folding, losses, spectral, starting, vgg19
 from common.training.damage import damage_of, parted
 from common.training.optimizers import optimizer
 from common.training.runs import Row
 from common.training.trainer import Trainer
 from glcic import inference, patches
-from glcic.networks import chain, completion_network, discriminator, smaller_discriminator
+from glcic.networks import (
+    chain,
+    completion_network,
+    discriminator,
+    smaller_discriminator,
+    without_branch,
+)
 from glcic.settings import PAPERS_LAYERS, PHASES
 
 SAMPLES = 8  # images of a sample grid
@@ -407,9 +413,15 @@ def save_samples(path, originals, mask_spec, complete, seed, damage=0, more=()):
 
 def _restored(network, arrays, example):
     """What an exported completion network kept, see ``folding.unfold`` and ``folding.restore``."""
-    if attention.attention_of(network):
+    if not attention.attention_of(network):
+        return folding.unfold(chain(network), arrays, example)
+    if len(arrays) == len(network.variables):
         return folding.restore(network, arrays, example)
-    return folding.unfold(chain(network), arrays, example)
+    plain, seeing, blind = without_branch(network)
+    left = folding.unfold(plain, arrays, example)
+    starting.assign_widened(seeing.kernel, blind.kernel.numpy())
+    shared = {v.path for v in plain.variables} | {seeing.kernel.path}
+    return left + [v.path for v in network.variables if v.path not in shared]
 
 
 KEPT = {"completion": ("network", _restored)}

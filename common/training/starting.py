@@ -1,5 +1,6 @@
 """Where the networks of a new run begin: with those of another run, or of an exported model."""
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -11,6 +12,9 @@ EXAMPLE = 32  # pictures on which the statistics that an exported model has lost
 
 def from_networks(given, networks):
     """Copies every weight that has the same name and shape.
+
+    A kernel that has the same outputs, but sees further channels behind those that the other one
+    sees, makes nothing of these to begin with.
 
     Args:
       given: {name: ``keras.Model``}, trained.
@@ -25,12 +29,30 @@ def from_networks(given, networks):
         left = []
         for variable in network.variables:
             found = there.get(variable.path)
-            if found is not None and found.shape == variable.shape:
-                variable.assign(tf.cast(found.value, variable.dtype))
-            else:
+            if found is None or not assign_widened(variable, found.numpy()):
                 left.append(variable.path)
         result[name] = len(network.variables) - len(left), left
     return result
+
+
+def assign_widened(variable, array):
+    """Assigns an array, zeros in the last input channels of a kernel if it has none for them.
+
+    Args:
+      variable: a ``keras.Variable``.
+      array: numpy.
+
+    Returns:
+      Whether it fits.
+    """
+    more = [there - here for there, here in zip(variable.shape, array.shape, strict=False)]
+    inputs = len(more) - 2  # the axis
+    fits = len(variable.shape) == len(array.shape) and all(
+        n == 0 or (n > 0 and axis == inputs > 0) for axis, n in enumerate(more)
+    )
+    if fits:
+        variable.assign(np.pad(array, [(0, n) for n in more]).astype(variable.dtype))
+    return fits
 
 
 def from_model(folder, kept, trainer, first):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from common.pictures.images import read_image, write_image
 from common.pictures.masks import MaskSpec
 from common.serving import export
+from common.training import starting
 from common.training.attention import ContextualAttention
 from common.training.runs import Row
 from glcic import inference, networks, phases
@@ -28,6 +29,7 @@ TABLES = dataclasses.replace(
         Conv(3, 1, 2, 6),
         Conv(3, 1, 2, 8),
         Conv(3, 2, 1, 8),
+        Conv(3, 1, 1, 8),
         Conv(4, 1, 1 / 2, 6),
         Conv(4, 1, 1 / 2, 4),
         Conv(3, 1, 1, 3),
@@ -128,6 +130,30 @@ def test_the_plain_network_is_kept_folded():
     _, take = phases.KEPT["completion"]
     assert not take(other, [x.numpy() for x in folded.arrays], inputs)
     np.testing.assert_allclose(other(inputs), network(inputs), atol=1e-3)
+
+
+@pytest.mark.parametrize("levelled", [False, True])
+def test_attention_is_added_to_a_trained_network(levelled):
+    """It begins as that network, but that a gate takes half of what is found."""
+    keras.utils.set_random_seed(3)
+    plain = networks.completion_network(dataclasses.replace(TABLES, branch=()), levelled=levelled)
+    images, holes = scene(40, 40)
+    inputs = {"images": images, "masks": holes}
+    plain(inputs, training=True)  # statistics that are not those of the beginning
+    folded = phases.folding.FoldedNetwork(networks.chain(plain))
+    _, take = phases.KEPT["completion"]
+    for way in ("exported", "run"):
+        network = networks.completion_network(TABLES, levelled=levelled)
+        if way == "exported":
+            new = take(network, [x.numpy() for x in folded.arrays], inputs)
+        else:
+            result = starting.from_networks({"completion": plain}, {"completion": network})
+            _, new = result["completion"]
+        assert {path.split("/")[0] for path in new} == {
+            "branch_conv1", "branch_norm1", "branch_conv3", "branch_norm3", "gate",
+        }  # fmt: skip
+        network.get_layer("gate").bias.assign([-30.0])
+        np.testing.assert_allclose(network(inputs), plain(inputs), atol=1e-3)
 
 
 def test_the_command_trains_exports_and_completes_with_it(tmp_path):
