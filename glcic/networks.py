@@ -34,7 +34,9 @@ from glcic.architectures import (  # noqa: F401  the tables, too, are found here
 # All completion networks halve the size twice: sizes must be multiples of this, in pixels.
 SIZE_MULTIPLE = 4
 
-BAND = 4  # pixels around a hole at which ``Levelled`` looks
+BAND = 4  # pixels around a hole at which ``Levelled`` and ``Copied`` look
+# The difference at which ``Copied`` takes half of what was found, and how fast more or less.
+ALIKE, SLOPE = 0.05, 2.0
 
 
 class CompletionInput(keras.layers.Layer):
@@ -113,24 +115,51 @@ def _scaled(outputs, width):
 class Copied(keras.layers.Layer):
     """A network's output and what its attention took from the picture, each as far as a gate says.
 
-    Ours: [7] adds what is found as residuals of high frequency.
+    Ours: [7] adds what is found as residuals of high frequency. Where a hole's surroundings are
+    found elsewhere, so is what the hole hid: known pixels up to ``BAND`` from it are compared with
+    what was found for them, and the difference, diffused into it, opens the gate or shuts it. How
+    far is learned, and so is what the network itself adds.
     """
 
     def __init__(self, **kwargs):
         super().__init__(dtype="float32", **kwargs)
 
-    def call(self, inputs):
-        """{"outputs": [B, H, W, 3], "found": [B, H, W, 4], "gate": [B, H, W, 1]} -> [B, H, W, 3].
+    def build(self, input_shape):
+        """Makes the weight of that difference."""
+        self.slope = self.add_weight(name="slope", initializer=keras.initializers.Constant(SLOPE))
 
-        ``found`` is as ``ContextualAttention`` returns it; the gate's sigmoid is its share.
+    def call(self, inputs):
+        """{"outputs", "found", "gate", "images", "masks"} -> [B, H, W, 3].
+
+        ``found`` is as ``ContextualAttention`` returns it; ``gate`` [B, H, W, 1] is added to what
+        the sigmoid takes. The others are as ``completion_network`` has them.
         """
         found, known = inputs["found"][..., :3], inputs["found"][..., 3:]
-        outputs = inputs["outputs"]
-        return outputs + tf.sigmoid(inputs["gate"]) * (found - known * outputs)
+        outputs, masks = inputs["outputs"], inputs["masks"]
+        # The features are not to learn to look alike.
+        apart = tf.stop_gradient(_unlike(found, inputs["images"], masks > 0.5))
+        share = tf.sigmoid(inputs["gate"] + self.slope * tf.math.log(ALIKE / (apart + 0.1 * ALIKE)))
+        return outputs + share * (found - known * outputs)
 
     def compute_output_shape(self, input_shape):
         """That of the output."""
         return input_shape["outputs"]
+
+
+def _unlike(found, images, hole):
+    """How far pictures are from the known pixels beside a hole: [B, H, W, 1], diffused into it."""
+
+    def pooled(x):
+        return tf.nn.avg_pool2d(x, SIZE_MULTIPLE, SIZE_MULTIPLE, "VALID")
+
+    band = tf.cast(_beside(hole), tf.float32)
+    apart = tf.reduce_mean(tf.abs(found - tf.where(hole, 0.0, images)), axis=-1, keepdims=True)
+    count = pooled(band)
+    apart = tf.math.divide_no_nan(pooled(band * apart), count)
+    apart = filling.diffused(apart, tf.where(count > 0.0, 0.0, 1.0))
+    for axis in (1, 2):
+        apart = tf.repeat(apart, SIZE_MULTIPLE, axis=axis)
+    return apart
 
 
 def _row(x, row, name, width, dtype):
@@ -184,7 +213,7 @@ def completion_network(architecture, width=1.0, dtype="float32", levelled=False)
         if architecture.branch and n == dilated[-1]:
             x = keras.layers.Concatenate(name="both", dtype=dtype)([x, beside])
     if architecture.branch:
-        # Of zeros: the mean of both to begin with.
+        # Of zeros: to begin with the difference alone decides.
         options = {"kernel_initializer": "zeros", "name": "gate", "dtype": dtype}
         gate = layers.SymmetricConv2D(1, last.kernel, **options)(x)
     x = layers.SymmetricConv2D(
@@ -192,7 +221,7 @@ def completion_network(architecture, width=1.0, dtype="float32", levelled=False)
     )(x)
     x = layers.UnitRange(architecture.output, name="unit_range")(x)
     if architecture.branch:
-        x = Copied(name="copied")({"outputs": x, "found": found, "gate": gate})
+        x = Copied(name="copied")({**inputs, "outputs": x, "found": found, "gate": gate})
     if levelled:
         x = Levelled(name="levelled")({**inputs, "outputs": x})
     return keras.Model(inputs, x, name="completion")

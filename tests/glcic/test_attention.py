@@ -61,7 +61,7 @@ def test_the_branch_is_beside_the_dilated_convolutions():
     network = networks.completion_network(Glcic(attention=True).tables)
     kernel = 9 * 256 * 256
     three = np.array([kernel + 4 * 256, kernel + 2 * 256]) * 3
-    gate = 9 * 32 + 1
+    gate = 9 * 32 + 1 + 1
     assert tuple(np.array(counts(network)) - counts(plain)) == tuple(three + kernel + gate)
     attention = network.get_layer("branch_attention2")
     assert isinstance(attention, ContextualAttention) and not attention.weights
@@ -134,7 +134,7 @@ def test_the_plain_network_is_kept_folded():
 
 @pytest.mark.parametrize("levelled", [False, True])
 def test_attention_is_added_to_a_trained_network(levelled):
-    """It begins as that network, but that a gate takes half of what is found."""
+    """It begins as that network, but for what is found."""
     keras.utils.set_random_seed(3)
     plain = networks.completion_network(dataclasses.replace(TABLES, branch=()), levelled=levelled)
     images, holes = scene(40, 40)
@@ -150,7 +150,7 @@ def test_attention_is_added_to_a_trained_network(levelled):
             result = starting.from_networks({"completion": plain}, {"completion": network})
             _, new = result["completion"]
         assert {path.split("/")[0] for path in new} == {
-            "branch_conv1", "branch_norm1", "branch_conv3", "branch_norm3", "gate",
+            "branch_conv1", "branch_norm1", "branch_conv3", "branch_norm3", "gate", "copied",
         }  # fmt: skip
         network.get_layer("gate").bias.assign([-30.0])
         np.testing.assert_allclose(network(inputs), plain(inputs), atol=1e-3)
