@@ -132,6 +132,38 @@ def test_the_plain_network_is_kept_folded():
     np.testing.assert_allclose(other(inputs), network(inputs), atol=1e-3)
 
 
+def test_what_is_found_is_taken_where_it_fits_the_surroundings():
+    pictures = np.repeat(np.random.default_rng(0).random((1, 40, 40, 3), np.float32), 3, 0)
+    masks = np.zeros((3, 40, 40, 1), np.float32)
+    masks[:, 12:28, 12:28] = 1
+    other = np.random.default_rng(1).random(pictures.shape, np.float32)
+    known = np.ones((3, 1, 1, 1), np.float32)
+    known[2] = 0  # there was no place to look at
+    found = np.stack([pictures[0], other[1], np.zeros_like(other[2])])
+    found = tf.constant(np.concatenate([found, known * np.ones_like(masks)], -1))
+    outputs = tf.constant(np.full_like(pictures, 0.5))
+    gate = tf.zeros_like(masks)
+    inputs = {"outputs": outputs, "found": found, "gate": gate, "masks": tf.constant(masks)}
+    junk = tf.constant(np.where(masks > 0, np.float32(np.nan), pictures))
+    layer = networks.Copied()
+    with tf.GradientTape() as tape:
+        tape.watch([found, gate])
+        mixed = layer({**inputs, "images": junk})
+        loss = tf.reduce_sum(mixed * masks)
+    hole = np.broadcast_to(masks > 0, mixed.shape)
+    # The sigmoid of 2 log(0.05 / (apart + 0.005)): apart is 0, or a third as noise from noise is.
+    share = [100 / 101, (0.33 / 0.05) ** -2]
+    for n, expected in enumerate(share):
+        part = (mixed[n] - outputs[n])[hole[n]] / (found[n, ..., :3] - outputs[n])[hole[n]]
+        np.testing.assert_allclose(part, expected, atol=0.02)
+    np.testing.assert_array_equal(mixed[2][hole[2]], 0.5)
+    by_found, by_gate = tape.gradient(loss, [found, gate])
+    assert not np.any(by_found[..., :3][~hole]), "known pixels are to be unlike as they are"
+    assert np.isfinite(by_gate).all() and np.any(by_gate[1] * masks[1])
+    (slope,) = layer.trainable_variables
+    assert slope.value.numpy() == 2
+
+
 @pytest.mark.parametrize("levelled", [False, True])
 def test_attention_is_added_to_a_trained_network(levelled):
     """It begins as that network, but for what is found."""
