@@ -51,7 +51,8 @@ def assign_widened(variable, array):
         n == 0 or (n > 0 and axis == inputs > 0) for axis, n in enumerate(more)
     )
     if fits:
-        variable.assign(np.pad(array, [(0, n) for n in more]).astype(variable.dtype))
+        wide = np.pad(array, [(0, n) for n in more]) if more else array  # it pads no scalar
+        variable.assign(tf.cast(wide, variable.dtype))
     return fits
 
 

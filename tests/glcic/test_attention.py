@@ -184,6 +184,11 @@ def test_attention_is_added_to_a_trained_network(levelled):
         assert {path.split("/")[0] for path in new} == {
             "branch_conv1", "branch_norm1", "branch_conv3", "branch_norm3", "gate", "copied",
         }  # fmt: skip
+        again = networks.completion_network(TABLES, levelled=levelled)
+        network.get_layer("copied").slope.assign(3.0)
+        result = starting.from_networks({"completion": network}, {"completion": again})
+        assert result == {"completion": (len(network.variables), [])}
+        assert again.get_layer("copied").slope.value.numpy() == 3
         network.get_layer("gate").bias.assign([-30.0])
         np.testing.assert_allclose(network(inputs), plain(inputs), atol=1e-3)
 
