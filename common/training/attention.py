@@ -20,7 +20,7 @@ import tensorflow as tf
 
 SCALE = 10.0  # of the scores ([1]'s softmax_scale)
 RATE = 2  # patches are compared at half size
-PROPAGATIONS = 4  # [1] has one; of 1, 2, 4 and 8 on tiled pictures the least that is enough
+PROPAGATIONS = 4  # [1] has one, which leaves the middle of a hole to itself
 SCORES = 2**23  # that are in memory at a time, of a picture
 _LEAST_NORM = 1e-4
 _FORBIDDEN = -1e9
@@ -130,7 +130,7 @@ def _prepared(features, missing):
 def _windows(x, size):
     """What each place and those around it hold, zero outside: [B, H, W, C] -> [B, H, W, size^2 C].
 
-    ``tf.image.extract_patches`` does so, but its gradient takes three times as long.
+    ``tf.image.extract_patches`` does so, but its gradient takes longer.
     """
     side = size // 2
     return _moved(tf.pad(x, [[0, 0], [side, side], [side, side], [0, 0]]), size)
