@@ -29,6 +29,7 @@ FREE = (
     "vgg19_weights",
     "data_dir",
     "xla",
+    "export",
 )
 
 # Name what is trained on, which may have been moved since a run began.
@@ -56,6 +57,9 @@ def define(batch_size=96, optimizer="adadelta", learning_rate=1.0):
         "sample_every", 500, "Steps between sample grids; 0: at phase ends.", lower_bound=0
     )
     flags.DEFINE_integer("keep_checkpoints", 3, "Checkpoints to keep.", lower_bound=1)
+    flags.DEFINE_bool(
+        "export", True, "Write saved_model/ at the end; --noexport: leave what is there as it is."
+    )
     flags.DEFINE_bool("dry_run", False, "Print settings and parameter counts, then stop.")
 
 
@@ -109,13 +113,15 @@ def job(own, methods):
         xla=FLAGS.xla,
         deterministic=FLAGS.deterministic,
         dry_run=FLAGS.dry_run,
+        export=FLAGS.export,
         init_from=_beginning(methods),
     )
     if not found.dry_run:
         data_flags.check()
         found = dataclasses.replace(found, resolved=_resolved_files())
         found.check()
-        model_folders.require_replaceable(found.run.saved_model)  # written at the end
+        if found.export:  # at the end
+            model_folders.require_replaceable(found.run.saved_model)
     return found
 
 

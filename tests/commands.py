@@ -42,7 +42,7 @@ _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(["tests.preloaded"])
 
 
-def run(module, *arguments, cwd=ROOT, timeout=300, meanwhile=lambda process: None):
+def run(module, *arguments, cwd=ROOT, timeout=300, meanwhile=lambda process: None, eager=False):
     """Runs ``python -m module arguments`` in a fork of a process that has imported TensorFlow.
 
     Args:
@@ -51,13 +51,15 @@ def run(module, *arguments, cwd=ROOT, timeout=300, meanwhile=lambda process: Non
       cwd: folder it runs in.
       timeout: seconds until it is killed and ``subprocess.TimeoutExpired`` raised.
       meanwhile: called with the process, a ``multiprocessing.Process``, once it runs.
+      eager: train without tracing the steps, which takes longer than a few of them; for what does
+        not depend on the graph, and trains what another test trains traced.
 
     Returns:
       A ``subprocess.CompletedProcess`` with text output.
     """
     words = [module, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
-        process = _forked.Process(target=_command, args=(words, os.fspath(cwd), folder))
+        process = _forked.Process(target=_command, args=(words, os.fspath(cwd), folder, eager))
         process.start()
         meanwhile(process)
         process.join(timeout)
@@ -69,7 +71,7 @@ def run(module, *arguments, cwd=ROOT, timeout=300, meanwhile=lambda process: Non
         return subprocess.CompletedProcess(words, process.exitcode, *shown)
 
 
-def _command(words, cwd, folder):
+def _command(words, cwd, folder, eager):
     """What the forked process does: the interpreter's part of ``python -m``."""
     for number, name in enumerate(OUTPUTS, start=1):
         file = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -80,6 +82,10 @@ def _command(words, cwd, folder):
     os.chdir(cwd)
     sys.path.insert(0, cwd)
     sys.argv = ["-m", *words[1:]]
+    if eager:
+        import keras
+
+        keras.Model.run_eagerly = property(lambda model: True, lambda model, value: None)
     code = 0
     try:
         runpy.run_module(words[0], run_name="__main__", alter_sys=True)

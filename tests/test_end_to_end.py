@@ -143,7 +143,7 @@ def interrupted(step, arguments, run_dir):
 
 def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(run, faces, tmp_path):
     broken = tmp_path / "broken"
-    arguments = command(faces, broken)
+    arguments = (*command(faces, broken), "--noexport")
     assert killed(4, arguments, broken) == -signal.SIGKILL
     code, errors = interrupted(8, arguments, broken)
     assert code == 130
@@ -163,6 +163,7 @@ def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(run, faces,
     assert len(weights) > 200
     different = [name for name in weights if not np.array_equal(weights[name], expected[name])]
     assert not different
+    assert not (broken / "saved_model").exists()
 
 
 def test_a_finished_run_has_nothing_left_to_do_and_goes_on_with_its_own_flags_only(run, faces):

@@ -16,6 +16,7 @@ TRAIN = (
     "wgan_inpaint.train", "--image_size=32", "--architecture=mlp", "--width=8", "--latent=4",
     "--batch_size=2", "--critic_steps=1", "--encoder_steps=0", "--log_every=1", "--sample_every=0",
     "--optimizer=adam", "--learning_rate=0.001", "--deterministic", "--precision=float32",
+    "--noexport",
 )  # fmt: skip
 GLCIC = ("glcic.train", "--width=0.03125", "--batch_size=1")
 
@@ -29,7 +30,9 @@ def write_pictures(folder):
 
 
 def train(place, run, *flags, pictures="pictures", command=TRAIN):
-    return commands.run(*command, f"--dataset={place}/{pictures}", f"--run_dir={run}", *flags)
+    return commands.run(
+        *command, f"--dataset={place}/{pictures}", f"--run_dir={run}", *flags, eager=True
+    )
 
 
 def state(folder):

@@ -147,7 +147,8 @@ class AdversarialTrainer(Trainer):
 
     def train_step(self, data):
         """One step of the phase; uint8 [B, S, S, 3] to means, and ``generator_steps``."""
-        return {**super().train_step(data), "generator_steps": self.counters["generator_steps"]}
+        updates = self.counters["generator_steps"]
+        return {**super().train_step(data), "generator_steps": updates.read_value()}
 
     def adversarial_step(self, data):
         """One update of the critic, and of the generator if its turn has come."""

@@ -202,7 +202,11 @@ def calibrate(generator, batches=100):
         norm.moving_mean.assign(tf.zeros_like(norm.moving_mean))
         norm.moving_variance.assign(tf.ones_like(norm.moving_variance))
     frozen, generator.trainable = not generator.trainable, True
+
+    @tf.function(autograph=False)
+    def see(seed):
+        generator(random_latents(128, generator.input_shape[-1], seed), training=True)
+
     for n in range(batches):
-        z = random_latents(128, generator.input_shape[-1], [0, n])
-        generator(z, training=True)
+        see(tf.constant([0, n]))
     generator.trainable = not frozen

@@ -92,12 +92,12 @@ def moving(network):
     return [v.numpy() for v in network.non_trainable_variables if "moving" in v.path]
 
 
-def step(trainer, phase, compiled=False, size=16, images=IMAGES):
+def step(trainer, phase, compiled=False, size=16, images=IMAGES, traced=False):
     """One step; {metric: float}."""
     trainer.begin(Row(phase, 1, len(images), size))
     train_step = (
-        tf.function(trainer.train_step, jit_compile=True, autograph=False)
-        if compiled
+        tf.function(trainer.train_step, jit_compile=compiled, autograph=False)
+        if compiled or traced
         else trainer.train_step
     )
     return {name: float(value) for name, value in train_step(images).items()}

@@ -391,6 +391,7 @@ def train(run_dir, objective, kill_at=()):
             0.9,
             seed=3,
         )
+        trainer.run_eagerly = True  # tracing takes longer than so few steps
 
         def sample(path, trainer=trainer):
             trainer.write_pictures(path)

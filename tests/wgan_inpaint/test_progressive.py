@@ -190,6 +190,7 @@ def fitted(folder):
         return numbers.map(lambda n: pictures[n % 9]).batch(size, drop_remainder=True)
 
     trainer, run = make_trainer(**short), RunDirectory(folder)
+    trainer.run_eagerly = True  # tracing takes longer than so few steps
     run.settle_flags("--image_size=32\n")
     schedule = Schedule(log_every=1, save_every=1, sample_every=0, keep_checkpoints=10)
     assert loop.fit(trainer, rows, batches, run, schedule, trainer.write_pictures)

@@ -13,7 +13,6 @@ then holds
 The same command on the same folder goes on where it was stopped; finished runs stay as they are.
 """
 
-import dataclasses
 import pathlib
 import sys
 
@@ -29,13 +28,14 @@ from wgan_inpaint import METHODS, train
 FLAGS = flags.FLAGS
 PARSER = method_flags.parser(METHODS, "training")
 # What no variant can have of its own.
-OF_ALL = ("method", "run_dir", "output", "variant", "measures", "flagfile", "dry_run")
+OF_ALL = ("method", "run_dir", "output", "variant", "measures", "flagfile", "dry_run", "export")
 
 
 def define_flags():
     """Defines the flags that all methods share."""
     train.define_flags()
     study_flags.define_variants()
+    FLAGS.set_default("export", False)
 
 
 def parse_variants(texts):
@@ -98,7 +98,7 @@ def main():
 
     for name, (own, job) in jobs.items():
         logging.info("variant %s", name)
-        code = driver.train(method, own, dataclasses.replace(job, export=False))
+        code = driver.train(method, own, job)
         if code:
             sys.exit(code)
     if FLAGS.dry_run:

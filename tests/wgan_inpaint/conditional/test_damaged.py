@@ -209,6 +209,7 @@ def train(folder, pictures, kill_at=()):
             return next(batches(count, 0).take(1).as_numpy_iterator())
 
         sampler = trainer.sampler(first, run)
+        trainer.run_eagerly = True  # tracing takes longer than so few steps
         run.settle_flags("--image_size=32\n")
         sample = killing(trainer, sampler, kill_at, killed)
         schedule = Schedule(log_every=1, save_every=1, sample_every=2)

@@ -285,6 +285,7 @@ def train(folder, kill_at=()):
     while True:
         keras.utils.set_random_seed(1 + len(killed))  # other initial weights in every process
         trainer = room.build(TINY, HOLES, "float32")
+        trainer.run_eagerly = True  # tracing takes longer than so few steps
         run = RunDirectory(folder)
         run.settle_flags("--method=conditional\n--image_size=32\n--latent=6\n")
         with pytest.MonkeyPatch.context() as patch:

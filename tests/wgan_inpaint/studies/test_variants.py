@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 def study(folder, *variants):
     words = [*FLAGS, "--dataset=pictures", *(f"--variant={text}" for text in variants)]
-    return commands.run("wgan_inpaint.studies.variants", *words, cwd=folder)
+    return commands.run("wgan_inpaint.studies.variants", *words, cwd=folder, eager=True)
 
 
 def test_every_variant_is_trained_once(folder):
