@@ -46,6 +46,7 @@ def train(folder, name="wgan_gp", averaging=0.0):
         holes,
         averaging,
     )
+    trainer.run_eagerly = True  # tracing takes longer than so few steps
     run = RunDirectory(folder)
     run.settle_flags(FLAGS.format(averaging, name))
     plan = adversarial.plan(SETTINGS)
