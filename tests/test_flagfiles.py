@@ -270,6 +270,8 @@ RECIPES = {
         },
         # Three square holes of 50 to 100 px, halved with pictures taken to be of 256 px.
         "wang2020 wang2020_cpu": PERCEPTUAL_READINGS | {"alpha": 0.00002, "beta": 0.00002},
+        "wang2020 wang2020_gpu": PERCEPTUAL_READINGS
+        | {"reconstruction": "missing", "distance": "absolute", "alpha": 0.02, "beta": 0.003},
         "wang2020 wang2020_cpu chan_scenes_cpu": PERCEPTUAL_READINGS
         | {
             "architecture": "wang2020",
@@ -458,6 +460,7 @@ RECIPES = {
 OURS = {
     "cnnlg_cpu",
     "photographs_cpu",
+    "photographs_gpu",
     "practice_strategies_cpu",
     "wgan_cpu",
     "unsupervised_cpu",
@@ -472,6 +475,7 @@ OURS = {
         ("iizuka2017_celeba", READINGS),
         ("wang2020", PERCEPTUAL_READINGS),
         ("wang2020_cpu", PERCEPTUAL_READINGS),
+        ("wang2020_gpu", PERCEPTUAL_READINGS | {"reconstruction": "missing"}),
         ("chan_scenes_cpu", PERCEPTUAL_READINGS),
         ("pathak2016", {"gan": "nonsaturating"}),
         ("wang2020_context_encoder", {"gan": "nonsaturating"}),

@@ -29,9 +29,9 @@ def write_pictures(folder):
         cv2.imwrite(str(folder / f"{n}.png"), cv2.resize(small, (130, 130)))
 
 
-def train(place, run, *flags, pictures="pictures", command=TRAIN):
+def train(place, run, *flags, pictures="pictures", command=TRAIN, eager=True):
     return commands.run(
-        *command, f"--dataset={place}/{pictures}", f"--run_dir={run}", *flags, eager=True
+        *command, f"--dataset={place}/{pictures}", f"--run_dir={run}", *flags, eager=eager
     )
 
 
@@ -50,7 +50,7 @@ def place(tmp_path_factory):
     write_pictures(root / "pictures")
     shutil.copytree(root / "pictures", root / "more")
     shutil.copy(root / "more" / "0.png", root / "more" / "3.png")
-    result = train(root, root / "run", "--generator_steps=2")
+    result = train(root, root / "run", "--generator_steps=2", eager=False)
     assert result.returncode == 0, result.stderr
     return root
 
@@ -65,12 +65,17 @@ def test_a_run_of_moved_pictures_is_lengthened_to_what_a_longer_one_is(place, tm
     write_pictures(tmp_path / "elsewhere")
     for length in (2, 4):
         result = train(
-            tmp_path, tmp_path / "run", f"--generator_steps={length}", pictures="elsewhere"
+            tmp_path,
+            tmp_path / "run",
+            f"--generator_steps={length}",
+            pictures="elsewhere",
+            eager=False,
         )
         assert result.returncode == 0, result.stderr
     assert "going on from step 2" in result.stderr
     assert "--generator_steps=4\n" in (tmp_path / "run" / "flags.txt").read_text()
-    assert train(place, tmp_path / "whole", "--generator_steps=4").returncode == 0
+    whole = train(place, tmp_path / "whole", "--generator_steps=4", eager=False)
+    assert whole.returncode == 0, whole.stderr
     assert logged(tmp_path / "run") == logged(tmp_path / "whole")
     assert len(logged(tmp_path / "run")) == 4
 
