@@ -23,16 +23,16 @@ class Completion(tf.Module):
         self.generator = networks_.generator
         self.critic, self.encoder = networks_.critic, networks_.encoder
         settings = settings.settled(networks_.encoder is not None)
-        # The encoder's guess is one and the same for every seed.
-        ranked = settings.init if settings.init == "random" else "ranked"
-        seeded = dataclasses.replace(settings, init=ranked)
-        self._search, self._seeded = (
-            {
+
+        def searches(one):
+            return {
                 dtype: latent_search.LatentSearch(networks_, one, dtype, jit_compile)
                 for dtype in (tf.float32, tf.bfloat16)
             }
-            for one in (settings, seeded)
-        )
+
+        self._search = self._seeded = searches(settings)
+        if settings.init == "encoder":  # its guess is one and the same for every seed
+            self._seeded = searches(dataclasses.replace(settings, init="ranked"))
 
     def complete(self, images, holes):
         """G(z) [B, H, W, 3] in [0, 1] on the crops around the holes."""

@@ -198,8 +198,8 @@ class LatentSearch:
             jit_compile=jit_compile,
             autograph=False,
         )
-        # ``start``, all iterations and ``finish`` in one: a ``Result``.
-        self.run = self._compiled(self._run)
+        seed = tf.TensorSpec([], tf.int32, name="seed")
+        self._whole = self._compiled(self._run, seed)
         self._advances = {}
 
     def _compiled(self, function, *more):
@@ -229,13 +229,26 @@ class LatentSearch:
             )
         return self._advances[iterations](images, masks, state)
 
-    def _run(self, images, masks, seed=None):
+    def run(self, images, masks, seed=None):
+        """``start``, all iterations and ``finish`` in one graph.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          masks: float32 [B, S, S, 1], 1 = missing.
+          seed: in place of the settings' own.
+
+        Returns:
+          A ``Result``.
+        """
+        return self._whole(images, masks, self.settings.seed if seed is None else seed)
+
+    def _run(self, images, masks, seed):
         state = self._start(images, masks, seed)
         state, _ = self._advance(images, masks, state, self.settings.iterations, seed)
         return self._finish(images, masks, state)
 
     def samples(self, images, masks, seeds):
-        """A whole search for each seed; not compiled, for graphs that hold it.
+        """A whole search for each seed, for graphs that hold it.
 
         With ``init`` "encoder" they would begin alike: take "ranked".
 
@@ -248,7 +261,7 @@ class LatentSearch:
           G(z) of the best restarts, float32 [B, K, S, S, 3].
         """
         found = tf.map_fn(
-            lambda seed: self._run(images, masks, seed).pictures,
+            lambda seed: self.run(images, masks, seed).pictures,
             seeds,
             fn_output_signature=tf.TensorSpec([None, self.size, self.size, 3], tf.float32),
         )
