@@ -29,9 +29,9 @@ def write_pictures(folder):
         cv2.imwrite(str(folder / f"{n}.png"), cv2.resize(small, (130, 130)))
 
 
-def train(place, run, *flags, pictures="pictures", command=TRAIN, eager=True):
+def train(place, run, *flags, pictures="pictures", command=TRAIN):
     return commands.run(
-        *command, f"--dataset={place}/{pictures}", f"--run_dir={run}", *flags, eager=eager
+        *command, f"--dataset={place}/{pictures}", f"--run_dir={run}", *flags, eager=True
     )
 
 
@@ -50,7 +50,7 @@ def place(tmp_path_factory):
     write_pictures(root / "pictures")
     shutil.copytree(root / "pictures", root / "more")
     shutil.copy(root / "more" / "0.png", root / "more" / "3.png")
-    result = train(root, root / "run", "--generator_steps=2", eager=False)
+    result = train(root, root / "run", "--generator_steps=2")
     assert result.returncode == 0, result.stderr
     return root
 
@@ -69,12 +69,11 @@ def test_a_run_of_moved_pictures_is_lengthened_to_what_a_longer_one_is(place, tm
             tmp_path / "run",
             f"--generator_steps={length}",
             pictures="elsewhere",
-            eager=False,
         )
         assert result.returncode == 0, result.stderr
     assert "going on from step 2" in result.stderr
     assert "--generator_steps=4\n" in (tmp_path / "run" / "flags.txt").read_text()
-    whole = train(place, tmp_path / "whole", "--generator_steps=4", eager=False)
+    whole = train(place, tmp_path / "whole", "--generator_steps=4")
     assert whole.returncode == 0, whole.stderr
     assert logged(tmp_path / "run") == logged(tmp_path / "whole")
     assert len(logged(tmp_path / "run")) == 4

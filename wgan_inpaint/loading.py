@@ -7,7 +7,7 @@ import tensorflow as tf
 from common import methods
 from common.completion import model_folders
 from common.errors import InputError, reason
-from common.training import driver, folding
+from common.training import driver, folding, starting
 from common.training.runs import RunDirectory
 from wgan_inpaint import METHODS, networks
 from wgan_inpaint.search import latent_search
@@ -79,7 +79,6 @@ def _from_saved_model(folder):
     settings = model_folders.read_settings(folder)
     try:
         architecture = networks.Architecture(**settings["architecture"])
-        loaded = tf.saved_model.load(str(folder))
         parts = {
             "generator": networks.generator(architecture),
             "critic": networks.critic(architecture),
@@ -88,7 +87,7 @@ def _from_saved_model(folder):
         folded = {name: part and folding.FoldedNetwork(part) for name, part in parts.items()}
         for name, network in folded.items():
             if network:
-                stored = getattr(loaded, name).arrays
+                stored = starting.kept_arrays(folder, name)
                 for array, value in zip(network.arrays, stored, strict=True):
                     array.assign(tf.cast(value, array.dtype))
         loaded = latent_search.Networks(

@@ -10,6 +10,8 @@ none. Images are float32 [B, H, W, 3] in [0, 1], masks float32 [B, H, W, 1], 1 =
 functions run eagerly and in a graph.
 """
 
+import functools
+
 import tensorflow as tf
 
 from common.pictures import masks as holes
@@ -17,6 +19,18 @@ from common.pictures import masks as holes
 CONTEXT = 2  # sides of the crop in those of the hole's box
 
 
+def _built_once(function):
+    """In graphs it is a call: the signatures of a model, which are many, share what is called."""
+    built = tf.function(function, autograph=False)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        return (function if tf.executing_eagerly() else built)(*arguments)
+
+    return call
+
+
+@_built_once
 def squares(masks, size):
     """The crops.
 
@@ -38,6 +52,7 @@ def squares(masks, size):
     return tf.concat([tf.where(room >= 0, inside, room // 2), side], axis=1)
 
 
+@_built_once
 def centred_squares(masks, size, hole_size):
     """The crops whose middle is that of the hole's bounding box, to within half a pixel.
 
@@ -56,6 +71,7 @@ def centred_squares(masks, size, hole_size):
     return tf.concat([(low + high - side) // 2, side], axis=1)
 
 
+@_built_once
 def cut(images, masks, boxes, size):
     """The crops at the network's size.
 
@@ -90,6 +106,7 @@ def cut(images, masks, boxes, size):
     return tf.map_fn(one, (images, masks, columns), fn_output_signature=tuple(shapes))
 
 
+@_built_once
 def put_back(crops, boxes, height, width):
     """Completed crops where they came from; around them their edge pixels are repeated.
 

@@ -5,6 +5,8 @@ needs: a pyramid of means over known pixels is read from its top, and at each le
 Jacobi's iteration smooth what was enlarged. The cost is linear in pixels; every size compiles.
 """
 
+import functools
+
 import tensorflow as tf
 
 LEVELS = 10  # a square of the top stands for 512x512 px
@@ -22,25 +24,23 @@ def diffused(images, masks):
     Returns:
       float32 [B, H, W, C], known pixels unchanged. A picture without a known pixel becomes zero.
     """
+    halved, smoothed, lowered = _steps(images.shape[-1])
     hole = masks > 0.5
     known = tf.where(hole, 0.0, tf.ones_like(masks))
     colors = tf.where(hole, 0.0, images)
     levels = [(colors, known)]
     for _ in range(_halvings(images.shape[1:3])):
-        colors, known = _halved(colors, known)
+        colors, known = halved(colors, known)
         levels.append((colors, known))
     # Nothing is known in some of the top's squares only if a hole is thicker than they are.
     mean = tf.math.divide_no_nan(
         tf.reduce_sum(colors * known, axis=[1, 2], keepdims=True),
         tf.reduce_sum(known, axis=[1, 2], keepdims=True),
     )
-    filled = _smoothed(tf.where(known > 0.0, colors, mean), known)
+    filled = smoothed(tf.where(known > 0.0, colors, mean), known)
     for colors, known in levels[-2::-1]:
-        shape = tf.shape(colors)
-        enlarged = tf.repeat(tf.repeat(filled, 2, axis=1), 2, axis=2)[:, : shape[1], : shape[2]]
-        filled = tf.where(known > 0.0, colors, enlarged)
-        filled = _smoothed(filled, known)
-    return filled
+        filled = lowered(filled, colors, known)
+    return tf.ensure_shape(filled, images.shape)
 
 
 def _halvings(sides):
@@ -59,34 +59,57 @@ def _halved(colors, known):
     return tf.math.divide_no_nan(summed, count), tf.where(count > 0.0, 1.0, 0.0)
 
 
-def _smoothed(filled, known):
-    """``SWEEPS`` of the mean of the four neighbours, in the hole; the edge repeats outside."""
-    shape, channels = tf.shape(filled), filled.shape[-1]
-    # Columns and channels in one axis: slices of three floats take most of the time otherwise.
-    rows = [shape[0], shape[1], shape[2] * channels]
-    hole = tf.reshape(tf.broadcast_to(known, shape), rows) <= 0.0
+@functools.cache
+def _steps(channels):
+    """The steps from level to level, each a function of a graph: built once, called at every level.
 
-    def mean(x):
-        down = tf.concat([x[:, :1], x, x[:, -1:]], 1)
-        right = tf.concat([x[:, :, :channels], x, x[:, :, -channels:]], 2)
-        total = down[:, :-2] + down[:, 2:] + right[:, :, : -2 * channels]
-        return tf.ensure_shape((total + right[:, :, 2 * channels :]) / 4, x.shape)
+    Args:
+      channels: of the images.
 
-    def repeated(sweep, x):
-        # A loop of the graph, which compiles in a tenth of the time of one that is written out.
-        return tf.while_loop(
-            lambda _: True, lambda x: (sweep(x),), (x,), maximum_iterations=SWEEPS
-        )[0]
+    Returns:
+      (``_halved``; what smooths the filled top; what smooths a level that is filled from the one
+      above it).
+    """
 
-    # The mean is a symmetric matrix, so that the gradient costs as much as the sweeps, of which a
-    # tape would keep every one.
-    @tf.custom_gradient
-    def sweeps(x):
-        def gradient(upstream):
-            return repeated(
-                lambda g: tf.where(hole, 0.0, g) + mean(tf.where(hole, g, 0.0)), upstream
-            )
+    def smoothed(filled, known):
+        """``SWEEPS`` of the mean of the four neighbours, in the hole; the edge repeats outside."""
+        shape = tf.shape(filled)
+        # Columns and channels in one axis: slices of three floats take most of the time otherwise.
+        rows = [shape[0], shape[1], shape[2] * channels]
+        hole = tf.reshape(tf.broadcast_to(known, shape), rows) <= 0.0
 
-        return repeated(lambda x: tf.where(hole, mean(x), x), x), gradient
+        def mean(x):
+            down = tf.concat([x[:, :1], x, x[:, -1:]], 1)
+            right = tf.concat([x[:, :, :channels], x, x[:, :, -channels:]], 2)
+            total = down[:, :-2] + down[:, 2:] + right[:, :, : -2 * channels]
+            return tf.ensure_shape((total + right[:, :, 2 * channels :]) / 4, x.shape)
 
-    return tf.reshape(sweeps(tf.reshape(filled, rows)), shape)
+        def repeated(sweep, x):
+            # A loop of the graph, which compiles in a tenth of the time of one that is written out.
+            return tf.while_loop(
+                lambda _: True, lambda x: (sweep(x),), (x,), maximum_iterations=SWEEPS
+            )[0]
+
+        # The mean is a symmetric matrix, so that the gradient costs as much as the sweeps, of which
+        # a tape would keep every one.
+        @tf.custom_gradient
+        def sweeps(x):
+            def gradient(upstream):
+                return repeated(
+                    lambda g: tf.where(hole, 0.0, g) + mean(tf.where(hole, g, 0.0)), upstream
+                )
+
+            return repeated(lambda x: tf.where(hole, mean(x), x), x), gradient
+
+        return tf.reshape(sweeps(tf.reshape(filled, rows)), shape)
+
+    def lowered(above, colors, known):
+        shape = tf.shape(colors)
+        enlarged = tf.repeat(tf.repeat(above, 2, axis=1), 2, axis=2)[:, : shape[1], : shape[2]]
+        return smoothed(tf.where(known > 0.0, colors, enlarged), known)
+
+    colors, known = (tf.TensorSpec([None, None, None, n], tf.float32) for n in (channels, 1))
+    return tuple(
+        tf.function(step, input_signature=[*above, colors, known], autograph=False)
+        for step, above in ((_halved, ()), (smoothed, ()), (lowered, (colors,)))
+    )

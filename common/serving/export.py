@@ -28,6 +28,7 @@ have no completions: B may be 0.
 knows.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -121,40 +122,47 @@ def _one_at_least(x):
     return tf.concat([x, blanks], axis=0)
 
 
-def _completed(complete, images, masks, least):
+def _checks(least):
+    """``_checked`` as a graph that all signatures share."""
+    return tf.function(
+        functools.partial(_checked, least=least), input_signature=[IMAGES, MASKS], autograph=False
+    )
+
+
+def _completed(complete, images, masks, checked):
     """What ``complete`` makes of checked images whose hidden pixels are zero, and their holes.
 
     Returns:
       (what it returns, images [B, H, W, 3], holes bool [B, H, W, 1]).
     """
-    images, masks = _checked(images, masks, least)
+    images, masks = checked(images, masks)
     holes = masks > 0.5
     hidden = _one_at_least(tf.where(holes, 0.0, images))
     return complete(hidden, _one_at_least(masks))[: tf.shape(images)[0]], images, holes
 
 
-def _signature(complete, least):
+def _signature(complete, checked):
     """``complete`` with checks, hidden pixels zeroed and known pixels put back."""
 
     @tf.function(input_signature=[IMAGES, MASKS], autograph=False)
     def signature(images, masks):
-        completed, images, holes = _completed(complete, images, masks, least)
+        completed, images, holes = _completed(complete, images, masks, checked)
         return {"completed": tf.where(holes, completed, images)}
 
     return signature
 
 
-def _looks_signature(where_it_looks, least):
+def _looks_signature(where_it_looks, checked):
     """``where_it_looks`` with checks and hidden pixels zeroed."""
 
     @tf.function(input_signature=[IMAGES, MASKS], autograph=False)
     def signature(images, masks):
-        return {"looks": _completed(where_it_looks, images, masks, least)[0]}
+        return {"looks": _completed(where_it_looks, images, masks, checked)[0]}
 
     return signature
 
 
-def _samples_signature(complete, least):
+def _samples_signature(complete, checked):
     """``_signature`` with a completion for each of ``seeds``."""
 
     @tf.function(input_signature=[IMAGES, MASKS, SEEDS], autograph=False)
@@ -165,7 +173,7 @@ def _samples_signature(complete, least):
         (seeds,) = _passed(one_axis, "seeds must be [K]; they are", [seeds], [shape])
         seeds.set_shape(SEEDS.shape)
         completed, images, holes = _completed(
-            lambda images, holes: complete(images, holes, seeds), images, masks, least
+            lambda images, holes: complete(images, holes, seeds), images, masks, checked
         )
         return {"completed": tf.where(holes[:, None], completed, images[:, None])}
 
@@ -222,21 +230,21 @@ def save(module, path, settings):
     path = pathlib.Path(path)
     model_folders.require_replaceable(path)
     fresh = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    least = settings.get("image_size", 1) if settings.get("whole") else 1
+    checked = _checks(settings.get("image_size", 1) if settings.get("whole") else 1)
     # Functions must hang on the module for the SavedModel to hold their variables.
-    module.signature = _signature(module.complete, least)
+    module.signature = _signature(module.complete, checked)
     module.encoded_signature = _encoded_signature(module.signature)
     signatures = {"complete": module.signature, "complete_encoded": module.encoded_signature}
     signatures["serving_default"] = module.signature
     if hasattr(module, "complete_bfloat16"):
-        module.bfloat16_signature = _signature(module.complete_bfloat16, least)
+        module.bfloat16_signature = _signature(module.complete_bfloat16, checked)
         signatures["complete_bfloat16"] = module.bfloat16_signature
     if hasattr(module, "where_it_looks"):
-        module.looks_signature = _looks_signature(module.where_it_looks, least)
+        module.looks_signature = _looks_signature(module.where_it_looks, checked)
         signatures["attention"] = module.looks_signature
     for name in ("complete_samples", "complete_samples_bfloat16"):
         if hasattr(module, name):
-            signatures[name] = _samples_signature(getattr(module, name), least)
+            signatures[name] = _samples_signature(getattr(module, name), checked)
             setattr(module, f"{name}_signature", signatures[name])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
