@@ -167,6 +167,21 @@ def test_what_is_exported_is_the_network_at_any_size(run, exported):
         np.testing.assert_array_equal(one, same_one)
 
 
+def test_the_command_trains_exports_and_completes_with_it(photos, exported):
+    folder = photos.parent
+    arguments = (
+        "--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none", "--figure",
+    )  # fmt: skip
+    result = commands.run("glcic.complete", *arguments, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    before, after = (read_image(folder / x / "0.png") for x in ("photos", "completed"))
+    hole = (before != after).any(-1)
+    assert 0.1 < hole.mean() < 0.4
+    # Its last column shows where missing places look.
+    figure = read_image(folder / "completed/0_figure.png")
+    assert figure.shape[1] > 3.7 * figure.shape[0]  # of five columns
+
+
 def test_the_plain_network_is_kept_folded():
     network, other = (lively(SMALL, seed) for seed in (1, 2))
     folded = phases.folding.FoldedNetwork(network)
@@ -236,21 +251,6 @@ def test_attention_is_added_to_a_trained_network(levelled):
         assert again.get_layer("copied").slope.value.numpy() == 3
         network.get_layer("gate").bias.assign([-30.0])
         np.testing.assert_allclose(network(inputs), plain(inputs), atol=1e-3)
-
-
-def test_the_command_trains_exports_and_completes_with_it(photos, exported):
-    folder = photos.parent
-    arguments = (
-        "--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none", "--figure",
-    )  # fmt: skip
-    result = commands.run("glcic.complete", *arguments, cwd=folder)
-    assert result.returncode == 0, result.stderr
-    before, after = (read_image(folder / x / "0.png") for x in ("photos", "completed"))
-    hole = (before != after).any(-1)
-    assert 0.1 < hole.mean() < 0.4
-    # Its last column shows where missing places look.
-    figure = read_image(folder / "completed/0_figure.png")
-    assert figure.shape[1] > 3.7 * figure.shape[0]  # of five columns
 
 
 def test_samples_show_where_missing_places_look(tmp_path):
