@@ -1,19 +1,34 @@
 """Networks that several test modules of GLCIC share."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from glcic import networks
+from tests.glcic import test_phases
+
+
+@pytest.fixture(autouse=True)
+def networks_come_back():
+    """What ``test_phases.make_trainer`` lent to a test, another one may have."""
+    yield
+    test_phases.take_back()
 
 
 @pytest.fixture(scope="session")
 def lively_network():
-    """Makes completion networks that are alive: see ``_lively_network``."""
+    """Completion networks that are alive, of which nobody changes a weight: see ``_alive``."""
     return _lively_network
 
 
 def _lively_network(name="wang2020", width=1 / 8, levelled=False):
+    return _alive(name, width, levelled)
+
+
+@functools.cache
+def _alive(name, width, levelled):
     """A completion network like a trained one: its output depends on its input.
 
     The statistics, scales and offsets of its BatchNorms are not those of a fresh one, nor is the

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.pictures import filling
 from common.pictures.images import read_image, write_image
 from common.pictures.masks import MaskSpec
-from common.serving import export
-from common.training import starting
+from common.training import driver, starting
 from common.training.attention import ContextualAttention
-from common.training.runs import Row
-from glcic import inference, networks, phases
+from common.training.runs import Row, RunDirectory
+from glcic import METHODS, inference, networks, phases
 from glcic.networks import Attention, Conv
 from glcic.settings import Glcic
 from tests import commands
@@ -43,7 +43,10 @@ WIDE = {"size": 40, "images": PICTURES}
 def lively(tables=TABLES, seed=1):
     """A network whose output depends on what it sees."""
     keras.utils.set_random_seed(seed)
-    network = networks.completion_network(tables)
+    return enliven(networks.completion_network(tables))
+
+
+def enliven(network):
     layer = network.get_layer("output")
     layer.kernel.assign(layer.kernel * 30)
     return network
@@ -58,7 +61,8 @@ def scene(height=24, width=20):
 
 def test_the_branch_is_beside_the_dilated_convolutions():
     plain = full("wang2020")[0]
-    network = networks.completion_network(Glcic(attention=True).tables)
+    with keras.StatelessScope(initialize_variables=False):  # shapes without weights
+        network = networks.completion_network(Glcic(attention=True).tables)
     kernel = 9 * 256 * 256
     three = np.array([kernel + 4 * 256, kernel + 2 * 256]) * 3
     gate = 9 * 32 + 1 + 1
@@ -94,16 +98,57 @@ def test_a_step_compiled_with_xla_equals_the_eager_one():
     close(trained(compiled.completion), trained(eager.completion), atol=1e-3)
 
 
-def test_what_is_exported_is_the_network_at_any_size(tmp_path):
-    network = lively()
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two pictures of 130x120 px."""
+    folder = tmp_path_factory.mktemp("attention") / "photos"
+    for n in range(2):
+        noise = np.random.default_rng(n).random((17, 15, 3), np.float32)
+        write_image(folder / f"{n}.png", np.repeat(np.repeat(noise, 8, 0), 8, 1)[:130])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos):
+    """Its directory, and its completion network, whose output depends on what it sees."""
+    told = (
+        "--attention", "--width=0.03", "--batch_size=2", "--completion_steps=1",
+        "--discriminator_steps=0", "--joint_steps=0", "--noexport",
+        "--dataset=photos", "--resize_min=128", "--resize_max=128",
+    )  # fmt: skip
+    result = commands.run("glcic.train", *told, "--run_dir=run", cwd=photos.parent, eager=True)
+    # The pictures are less than 128 px wide: they are enlarged.
+    assert result.returncode == 0, result.stderr
+    folder = RunDirectory(photos.parent / "run")
+    restored = driver.restore(METHODS["glcic"], folder)
+    enliven(restored.networks["completion"])
+    tf.train.Checkpoint(**restored.networks).save(restored.checkpoint.removesuffix("-1"))
+    return folder, restored.networks["completion"]
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """The folder of its SavedModel."""
+    path = run[0].path / "saved_model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "LEVELS", 6)  # enough for these pictures, and a smaller graph
+        driver.export(METHODS["glcic"], run[0], path, completing=None)
+    return path
+
+
+def test_what_is_exported_is_the_network_at_any_size(run, exported):
+    _, network = run
+    tables = Glcic(attention=True).tables
     module = inference.StoredCompletion(
-        lambda policy: networks.completion_network(TABLES, dtype=policy), network.get_weights()
+        lambda policy: networks.completion_network(tables, 0.03, policy), network.get_weights()
     )
     images, holes = scene()
     expected = network({"images": images, "masks": holes}).numpy()
+    assert expected[holes[..., 0] > 0].std() > 0.05
     np.testing.assert_allclose(module.complete(images, holes), expected, atol=1e-5)
-    export.save(module, tmp_path / "model", {"method": "glcic", "hole_size": 8})
-    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    loaded = tf.saved_model.load(str(exported))
+    found = loaded.signatures["complete"](images=images, masks=holes)["completed"]
+    np.testing.assert_allclose(found, np.where(holes > 0, expected, images), atol=1e-5)
     for size in ((24, 20), (23, 31), (3, 2)):
         images, holes = scene(*size)
         holes[:, :1, :1] = 1
@@ -116,10 +161,25 @@ def test_what_is_exported_is_the_network_at_any_size(tmp_path):
         assert looks.shape == (len(images), -(-size[0] // 8), -(-size[1] // 8), 2)
     # Training goes on from it.
     where, take = phases.KEPT["completion"]
-    other = lively(seed=2)
+    other = networks.completion_network(tables, 0.03)
     assert not take(other, [x.numpy() for x in getattr(loaded, where).arrays], None)
     for one, same_one in zip(other.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same_one)
+
+
+def test_the_command_trains_exports_and_completes_with_it(photos, exported):
+    folder = photos.parent
+    arguments = (
+        "--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none", "--figure",
+    )  # fmt: skip
+    result = commands.run("glcic.complete", *arguments, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    before, after = (read_image(folder / x / "0.png") for x in ("photos", "completed"))
+    hole = (before != after).any(-1)
+    assert 0.1 < hole.mean() < 0.4
+    # Its last column shows where missing places look.
+    figure = read_image(folder / "completed/0_figure.png")
+    assert figure.shape[1] > 3.7 * figure.shape[0]  # of five columns
 
 
 def test_the_plain_network_is_kept_folded():
@@ -191,31 +251,6 @@ def test_attention_is_added_to_a_trained_network(levelled):
         assert again.get_layer("copied").slope.value.numpy() == 3
         network.get_layer("gate").bias.assign([-30.0])
         np.testing.assert_allclose(network(inputs), plain(inputs), atol=1e-3)
-
-
-def test_the_command_trains_exports_and_completes_with_it(tmp_path):
-    for n in range(2):
-        noise = np.random.default_rng(n).random((17, 15, 3), np.float32)
-        write_image(tmp_path / "photos" / f"{n}.png", np.repeat(np.repeat(noise, 8, 0), 8, 1)[:130])
-    told = (
-        "--attention", "--width=0.03", "--batch_size=2", "--completion_steps=1",
-        "--discriminator_steps=0", "--joint_steps=0",
-        "--dataset=photos", "--resize_min=128", "--resize_max=128",
-    )  # fmt: skip
-    result = commands.run("glcic.train", *told, "--run_dir=run", cwd=tmp_path, eager=True)
-    # The pictures are less than 128 px wide: they are enlarged.
-    assert result.returncode == 0, result.stderr
-    arguments = (
-        "--model=run", "--input=photos/0.png", "--mask_kind=rectangle", "--blend=none", "--figure",
-    )  # fmt: skip
-    result = commands.run("glcic.complete", *arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    before, after = (read_image(tmp_path / x / "0.png") for x in ("photos", "completed"))
-    hole = (before != after).any(-1)
-    assert 0.1 < hole.mean() < 0.4
-    # Its last column shows where missing places look.
-    figure = read_image(tmp_path / "completed/0_figure.png")
-    assert figure.shape[1] > 3.7 * figure.shape[0]  # of five columns
 
 
 def test_samples_show_where_missing_places_look(tmp_path):

@@ -20,15 +20,19 @@ HOLES = MaskSpec(("center", "over_edge"), hole_min=6, hole_max=8)
 
 
 def scene(junk=0.0, count=4, damaged=True):
-    """Float32 batches as a stream has them, junk being where they are damaged."""
+    """Float32 batches as a stream has them, junk (or one junk after another) where damaged."""
     pictures = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3)).astype(np.float32)
     damage = masks.draw(HOLES, count, SIDE, SIDE, [5, 5]).numpy() * damaged
-    return np.concatenate([np.where(damage == 1, np.float32(junk), pictures), 255 * damage], -1)
+    junk = np.resize(np.float32(junk), (count, 1, 1, 1))
+    return np.concatenate([np.where(damage == 1, junk, pictures), 255 * damage], -1)
 
 
-def step(trainer, data, size=SIDE):
+def step(trainer, data, size=SIDE, traced=False):
     trainer.begin(Row("completion", 1, len(data), size))
-    values = trainer.train_step(tf.constant(data))
+    train_step = trainer.train_step
+    if traced:
+        train_step = tf.function(train_step, autograph=False)
+    values = train_step(tf.constant(data))
     return {name: float(value) for name, value in values.items()}
 
 
@@ -44,13 +48,13 @@ def step(trainer, data, size=SIDE):
 )
 def test_no_weight_depends_on_what_is_damaged(readings, size):
     found = []
-    for junk in (0.0, np.nan, 1e30):
+    for junk in (0.0, (np.nan, 1e30)):
         trainer = make_trainer(beta=0.5, features=features, holes=HOLES, **readings)
         before = trained(trainer.completion)
         values = [step(trainer, scene(junk), size) for _ in range(2)]
         assert np.isfinite([list(each.values()) for each in values]).all()
         found.append(trainer.completion.get_weights())
-    assert all(same(found[0], found[1])) and all(same(found[0], found[2]))
+    assert all(same(*found))
     assert not any(same(before, trained(trainer.completion)))
 
 
@@ -90,7 +94,7 @@ def test_whole_pictures_are_trained_on_as_those_without_any_damage():
     found = []
     for data in (scene(damaged=False), scene(damaged=False)[..., :3].astype(np.uint8)):
         trainer = make_trainer(beta=0.5, features=features, holes=HOLES)
-        step(trainer, data)
+        step(trainer, data, traced=data.shape[-1] == 4)
         found.append(trainer.completion.get_weights())
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -148,12 +152,13 @@ def test_a_run_on_damaged_and_whole_pictures_is_where_another_begins(tmp_path):
     result = commands.run("glcic.train", *damaged, "--damage=m", cwd=tmp_path)
     assert result.returncode == 1 and "--dataset has 2 parts" in result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "first").exists()
-    result = commands.run("glcic.train", *damaged, "--damage=m,whole", "--noexport", cwd=tmp_path)
+    told = (*damaged, "--damage=m,whole", "--noexport")
+    result = commands.run("glcic.train", *told, cwd=tmp_path, eager=True)
     assert result.returncode == 0, result.stderr
     assert "visible.png: each pixel is seen in" in result.stdout
     result = commands.run(
         "glcic.train", *shared, "--dataset=whole", "--run_dir=second", "--init_from=first",
-        cwd=tmp_path, eager=True,
+        "--noexport", cwd=tmp_path, eager=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "second/saved_model/saved_model.pb").is_file()
+    assert "completion begins as that of" in result.stderr

@@ -40,6 +40,11 @@ def saved(folded, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def loaded(saved):
+    return tf.saved_model.load(str(saved))
+
+
 def scene(batch, height, width):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (batch, height, width, 3), np.uint8)
@@ -88,10 +93,10 @@ def test_works_where_the_project_cannot_be_imported(folded, saved, tmp_path):
         assert np.abs(picture / 255 - completed[n]).max() <= 0.5001 / 255 + 1e-4
 
 
-def test_hidden_pixels_do_not_matter(saved):
+def test_hidden_pixels_do_not_matter(loaded):
     images, holes = scene(2, 32, 32)
     images = images.astype(np.float32) / 255
-    call = tf.saved_model.load(str(saved)).signatures["complete"]
+    call = loaded.signatures["complete"]
     first = call(images=images, masks=holes)["completed"].numpy()
     for hidden in (0.0, np.nan, np.inf):
         other = np.where(holes > 0, np.float32(hidden), images)
@@ -99,11 +104,10 @@ def test_hidden_pixels_do_not_matter(saved):
         assert (again == first).all()
 
 
-def test_signatures_compile_with_xla_and_agree(saved):
+def test_signatures_compile_with_xla_and_agree(loaded):
     images, holes = scene(2, 32, 32)
     images = images.astype(np.float32) / 255
-    model = tf.saved_model.load(str(saved))
-    call = model.signatures["complete"]
+    call = loaded.signatures["complete"]
     compiled = tf.function(lambda x, m: call(images=x, masks=m), jit_compile=True, autograph=False)
     np.testing.assert_allclose(
         compiled(images, holes)["completed"],
@@ -115,7 +119,7 @@ def test_signatures_compile_with_xla_and_agree(saved):
     def error(completed):
         return (np.abs(completed - exact) * holes).sum() / holes.sum() / 3
 
-    bfloat16 = model.signatures["complete_bfloat16"](images=images, masks=holes)["completed"]
+    bfloat16 = loaded.signatures["complete_bfloat16"](images=images, masks=holes)["completed"]
     assert error(bfloat16) < 0.01
     black = call(images=0 * images, masks=holes)["completed"]
     assert error(black) > 0.05, "another picture is completed in another way"

@@ -1,5 +1,7 @@
 """The local discriminator's square is on the hole or, of several, on each in some of the steps."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,11 +23,15 @@ KINDS = {
 }
 
 
+@functools.cache
+def graph(compiled):
+    """``patches.corners`` as a graph, traced once for all holes of a shape."""
+    return tf.function(patches.corners, jit_compile=compiled, autograph=False)
+
+
 def places(holes, seed=(0, 0), compiled=None):
     """Corners, eager or from a graph."""
-    call = patches.corners
-    if compiled is not None:
-        call = tf.function(call, jit_compile=compiled, autograph=False)
+    call = patches.corners if compiled is None else graph(compiled)
     return call(tf.constant(holes), PATCH, tf.constant(seed)).numpy()
 
 

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.pictures.images import write_image
-from common.training.runs import Row
-from glcic import networks, phases
+from common.training import driver, spectral
+from common.training.runs import Row, RunDirectory
+from glcic import METHODS, networks, phases
 from glcic.settings import Glcic
 from tests import commands
 from tests.glcic.test_phases import HOLES, IMAGES, SMALL, same, step, trained
@@ -64,10 +65,14 @@ def test_one_flag_of_two_and_one_scale_of_discriminators():
     ("architecture", "more"),
     [("wang2020", {}), ("practice_128", {}), ("wang2020", {"self_attention": True})],
 )
-def test_a_smaller_discriminator_shares_all_but_its_first_rows(architecture, more, scale):
+def test_a_smaller_discriminator_shares_all_but_its_first_rows(
+    architecture, more, scale, monkeypatch
+):
+    monkeypatch.setattr(spectral, "_FIRST_ITERATIONS", 0)
     tables = Glcic(architecture=architecture, **more).tables
-    network = networks.discriminator(tables, 1 / 16)
-    small = networks.smaller_discriminator(network, tables, scale, 1 / 16)
+    with keras.StatelessScope(initialize_variables=False):  # shapes without weights
+        network = networks.discriminator(tables, 1 / 16)
+        small = networks.smaller_discriminator(network, tables, scale, 1 / 16)
     side = tables.image_size >> scale
     shapes = {name: x.shape[1:3] for name, x in small.input.items()}
     assert shapes["images"] == (side, side)
@@ -144,14 +149,13 @@ def test_a_run_through_all_sizes_may_be_stopped_between_two(tmp_path):
         "--completion_steps=1", "--discriminator_steps=1", "--precision=float32",
         "--progressive=completion:32:1:2,discriminator:64:1:2,joint:64:1:2", "--log_every=1",
         "--sample_every=0", "--optimizer=adam", "--learning_rate=0.01", "--deterministic",
-        "--joint_steps=2",
+        "--joint_steps=2", "--noexport",
     )  # fmt: skip
     result = commands.run("glcic.train", *told, "--run_dir=once", cwd=tmp_path, eager=True)
     assert result.returncode == 0, result.stderr
     shutil.copytree(tmp_path / "once", tmp_path / "parts")
     commands.lose_steps(tmp_path / "parts", 3)
-    told = (*told, "--noexport", "--run_dir=parts")
-    result = commands.run("glcic.train", *told, cwd=tmp_path, eager=True)
+    result = commands.run("glcic.train", *told, "--run_dir=parts", cwd=tmp_path, eager=True)
     assert result.returncode == 0, result.stderr
     assert "going on from step 3" in result.stderr
     logs = []
@@ -161,7 +165,9 @@ def test_a_run_through_all_sizes_may_be_stopped_between_two(tmp_path):
     segments = [line["segment"] for line in logs[0]]
     assert segments == ["completion_32", "discriminator_64", "joint_64", "joint"]
     assert logs[0] == logs[1]
-    assert (tmp_path / "once/saved_model/saved_model.pb").is_file()
+    # What an export begins with: the networks of all sizes, with nothing of the run left over.
+    restored = driver.restore(METHODS["glcic"], RunDirectory(tmp_path / "once"))
+    assert set(restored.networks) == {"completion", "discriminator", "discriminator_64"}
     readers = [
         tf.train.load_checkpoint(str(tmp_path / name / "checkpoints")) for name in ("once", "parts")
     ]
