@@ -1,6 +1,7 @@
 """The networks of a trained latent search, from a SavedModel or from a run's checkpoint."""
 
 import dataclasses
+import pathlib
 
 import tensorflow as tf
 
@@ -16,6 +17,7 @@ METHOD = METHODS["latent_search"]
 # Of the encoder, in a checkpoint.
 _UPDATES = "encoder_optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"
 
+_VARIABLES = tf.saved_model.VARIABLES_DIRECTORY, tf.saved_model.VARIABLES_FILENAME
 SCORES = ("score_mean", "score_std")  # of ``latent_search.Networks``, as the JSON file names them
 
 
@@ -79,7 +81,8 @@ def _from_saved_model(folder):
     settings = model_folders.read_settings(folder)
     try:
         architecture = networks.Architecture(**settings["architecture"])
-        loaded = tf.saved_model.load(str(folder))
+        # Not the graph, which takes longer to load than all the rest, and is not run.
+        reader = tf.train.load_checkpoint(str(pathlib.Path(folder, *_VARIABLES)))
         parts = {
             "generator": networks.generator(architecture),
             "critic": networks.critic(architecture),
@@ -88,8 +91,8 @@ def _from_saved_model(folder):
         folded = {name: part and folding.FoldedNetwork(part) for name, part in parts.items()}
         for name, network in folded.items():
             if network:
-                stored = getattr(loaded, name).arrays
-                for array, value in zip(network.arrays, stored, strict=True):
+                for n, array in enumerate(network.arrays):
+                    value = reader.get_tensor(f"{name}/arrays/{n}/.ATTRIBUTES/VARIABLE_VALUE")
                     array.assign(tf.cast(value, array.dtype))
         loaded = latent_search.Networks(
             **folded, objective=settings["objective"], architecture=architecture
