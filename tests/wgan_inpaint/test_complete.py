@@ -53,7 +53,7 @@ def tiny():
 def model(tiny, tmp_path_factory):
     """A SavedModel of the tiny networks, and one of another kind beside it."""
     root = tmp_path_factory.mktemp("models")
-    models.save(tiny, Settings(init="random", iterations=1), root / "tiny")
+    models.save(tiny, Settings(init="random", iterations=1), root / "tiny", runs=False)
     other = tf.Module()
     other.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32)])
     tf.saved_model.save(other, str(root / "other"), signatures={"serving_default": other.f})
@@ -85,7 +85,8 @@ def complete(tiny, folder, images, masks, extras=None, batch_size=0, method="non
     extras = extras or completing.Extras(history=False)
     pictures = completion_files.find_pictures(folder / "in")
     outputs = completion_files.plan_outputs(pictures, folder / "out", endings=extras.endings())
-    chosen = {"iterations": 12, "init": "ranked", "candidates": 8, "learning_rate": 0.05}
+    chosen = {"iterations": 10, "restarts": 2, "init": "ranked", "candidates": 8}
+    chosen["learning_rate"] = 0.05
     search = traced_once(tiny, Settings(**{**chosen, **settings}))
     work = completing.Files(search, method, extras, batch_size)
     assert completion_files.complete(pictures, lambda n, *_: masks[n], outputs, work) == 0
@@ -115,15 +116,14 @@ def test_known_pixels_are_exact_and_hidden_ones_do_not_matter(tiny, tmp_path):
 def test_a_picture_is_completed_the_same_alone_and_among_others(tiny, tmp_path):
     images = {f"{n}.png": picture(n, 32 + 7 * n, 50) for n in range(3)}
     masks = [hole(32 + 7 * n, 50, left=5 * n) for n in range(3)]
-    together = complete(tiny, tmp_path / "all", images, masks, restarts=2)
+    together = complete(tiny, tmp_path / "all", images, masks)
     for batch_size in (1, 2):
-        again = complete(
-            tiny, tmp_path / str(batch_size), images, masks, restarts=2, batch_size=batch_size
-        )
+        again = complete(tiny, tmp_path / str(batch_size), images, masks, batch_size=batch_size)
         for name, result in together.items():
             np.testing.assert_allclose(again[name], result, atol=1.01 / 255)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_every_batch_of_files_has_the_same_size(tiny, tmp_path, monkeypatch):
     sizes, advance = [], latent_search.LatentSearch.advance
     monkeypatch.setattr(
@@ -143,10 +143,10 @@ def test_every_batch_of_files_has_the_same_size(tiny, tmp_path, monkeypatch):
 
 
 def test_a_long_search_ends_the_same_to_the_bit_in_any_company_and_place(tiny):
-    """300 iterations, which would make grey levels of the rounding of a batch of another size."""
+    """Many iterations make grey levels of the rounding of a batch of another size."""
     images = np.stack([picture(n, 32, 32) for n in range(20)])
     masks = np.stack([hole(32, 32, left=n % 15) for n in range(20)])
-    settings = Settings(init="random", iterations=300, learning_rate=0.05)
+    settings = Settings(init="random", iterations=100, learning_rate=0.05)
     search = traced_once(tiny, settings)
 
     def found(*chosen):
@@ -164,15 +164,16 @@ def test_a_long_search_ends_the_same_to_the_bit_in_any_company_and_place(tiny):
                 np.testing.assert_array_equal(getattr(company[n], name), getattr(together[n], name))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
     images = np.stack([picture(n, 32, 32) for n in range(2)])
     masks = np.stack([hole(32, 32)] * 2)
-    settings = Settings(iterations=21, restarts=6, init="random")
+    settings = Settings(iterations=9, restarts=6, init="random")
     search = latent_search.LatentSearch(tiny, settings)
-    extras = completing.Extras(samples=3, snapshots=(0, 4, 21))
+    extras = completing.Extras(samples=3, snapshots=(0, 4, 9))
     state = search.start(images, masks)
     start = search.pictures(state.z).numpy()
-    state, history = search.advance(images, masks, state, 21)
+    state, history = search.advance(images, masks, state, 9)
     for b, found in enumerate(completing.find(search, images, masks, extras)):
         assert (np.diff(found.losses) > 0).all()
         gaps = np.abs(found.pictures[0] - found.pictures[1:]).mean(axis=(1, 2, 3))
@@ -181,15 +182,16 @@ def test_samples_differ_and_come_from_the_least_loss_to_the_greatest(tiny):
         result = search.finish(images, masks, state)
         np.testing.assert_allclose(found.pictures[0], result.pictures[b], atol=1e-5)
         winner = 6 * b + int(result.restart[b])
-        np.testing.assert_allclose(found.history[:21], history[..., winner], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.history[:9], history[..., winner], rtol=1e-4, atol=1e-4)
         final = [result.context[b], result.prior[b]]
-        np.testing.assert_allclose(found.history[21], final, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.history[9], final, rtol=1e-4, atol=1e-4)
         assert len(found.snapshots) == 3
         np.testing.assert_allclose(found.snapshots[0], start[winner], atol=1e-5)
         np.testing.assert_allclose(found.snapshots[2], found.pictures[0], atol=1e-5)
         assert np.abs(found.snapshots[1] - found.snapshots[0]).max() > 0.01
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_what_is_written_of_a_picture_is_the_loss_of_that_picture(tiny, optimizer):
     images = np.stack([picture(n, 32, 32) for n in range(3)])
@@ -208,6 +210,7 @@ def test_what_is_written_of_a_picture_is_the_loss_of_that_picture(tiny, optimize
         assert found.losses[0] <= found.losses[1] and len(found.history) == 11
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_search_that_overflows_is_reported_and_writes_nothing(tiny, tmp_path, capsys):
     write_image(tmp_path / "a.png", picture(0))
     pictures = completion_files.find_pictures(tmp_path / "a.png")
@@ -304,19 +307,20 @@ def test_mistakes_end_in_one_line(model, tmp_path, arguments, reason):
 
 def test_the_models_own_search_is_obeyed_unless_a_flag_says_otherwise(tiny, tmp_path):
     settings = Settings(iterations=3, prior_weight=0.5, init="ranked", candidates=9)
-    models.save(tiny, settings, tmp_path / "model")
+    models.save(tiny, settings, tmp_path / "model", runs=False)
     write_image(tmp_path / "a.png", picture(0))
     (tmp_path / "five.flags").write_text("--iterations=5\n")
-    for name, arguments, count in (
-        ("own", [], 3), ("flag", ["--iterations=1"], 1), ("file", ["--flagfile=five.flags"], 5)
-    ):  # fmt: skip
+    for name, arguments, count, weight in (
+        ("own", [], 3, 0.5),
+        ("flags", ["--prior_weight=0.25", "--flagfile=five.flags"], 5, 0.25),
+    ):
         done = run(tmp_path, "--model=model", "--input=a.png", f"--output={name}", *arguments)
         assert done.returncode == 0, done.stderr
         (path,) = tmp_path.glob(f"{name}/**/*_loss.csv")
         lines = path.read_text().splitlines()[1:]
         rows = np.array([[float(value) for value in line.split(",")] for line in lines])
         assert len(rows) == count + 1
-        np.testing.assert_allclose(rows[:, 1], rows[:, 2] + 0.5 * rows[:, 3], rtol=1e-5)
+        np.testing.assert_allclose(rows[:, 1], rows[:, 2] + weight * rows[:, 3], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["yeh2017", "amos2016", "ha_wgan"])
@@ -337,7 +341,7 @@ def test_the_papers_settings_complete_the_portrait(model, tmp_path, name):
 def test_the_shipped_model_completes_the_portrait(tmp_path):
     from common.pictures.samples import portrait
 
-    done = run(tmp_path)
+    done = run(tmp_path, "--iterations=50")
     assert done.returncode == 0, done.stderr
     result = read_image(tmp_path / "completed" / "grace_hopper.png")
     side = len(result)
@@ -351,7 +355,7 @@ def test_the_shipped_model_is_better_than_telea_on_faces(shared_data, tmp_path):
     faces = sorted((shared_data / "celeba128" / "validation").glob("*.jpg"))[:4]
     for path in faces:
         write_image(tmp_path / f"{path.stem}.png", resize(read_image(path), 64, 64))
-    done = run(tmp_path, f"--input={tmp_path}/*.png", "--iterations=100", "--batch_size=4")
+    done = run(tmp_path, f"--input={tmp_path}/*.png", "--iterations=30", "--batch_size=4")
     assert done.returncode == 0, done.stderr
     mask = hole(64, 64, 16, 16, 32)
     ours, telea = [], []

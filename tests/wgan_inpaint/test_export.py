@@ -22,7 +22,7 @@ from wgan_inpaint import inference, loading, networks
 from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import Settings
 
-SETTINGS = Settings(iterations=8, init="encoder", restarts=2, candidates=16)
+SETTINGS = Settings(iterations=4, init="encoder", restarts=2, candidates=16)
 
 
 def tiny_networks(encoder=True):
@@ -42,7 +42,7 @@ def tiny_networks(encoder=True):
     return latent_search.Networks(
         folded(networks.generator(architecture)),
         folded(networks.critic(architecture)),
-        folded(networks.encoder(architecture, 8)) if encoder else None,
+        folded(networks.encoder(architecture)) if encoder else None,
         "wgan_gp",
         architecture,
     )
@@ -59,19 +59,15 @@ def scene(batch, height, width):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model"
-    architecture = networks.Architecture(size=32, width=4, latent=10)
-    folded = {
-        name: folding.FoldedNetwork(getattr(networks, name)(architecture))
-        for name in ("generator", "critic", "encoder")
-    }
-    untrained = latent_search.Networks(**folded, objective="wgan_gp", architecture=architecture)
-    models.save(latent_search.measure(untrained), SETTINGS, path)
+    models.save(latent_search.measure(tiny_networks()), SETTINGS, path)
     return path
 
 
 loaded = functools.cache(lambda path: tf.saved_model.load(str(path)))
+model_of = functools.cache(lambda path: load_model(str(path), "float32"))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_exported_is_the_search_on_the_crop(saved):
     """complete() = put_back(search(cut(...))) in the hole, and the image itself elsewhere."""
     images, holes = scene(2, 50, 70)
@@ -121,34 +117,31 @@ def test_bfloat16_is_close(saved):
     assert 0 < np.abs(wide - narrow).max() < 0.05
 
 
-def test_the_search_compiles_with_xla_inside_the_export():
+def test_the_search_compiles_with_xla_inside_the_export(eagerly):
     images, holes = scene(2, 32, 32)
     # A smooth loss and optimizer: Adam turns the sign of a rounding error into a whole step.
     smooth = dataclasses.replace(SETTINGS, optimizer="momentum", context="l2", learning_rate=1e-4)
     nets = tiny_networks()
-    both = [
-        inference.Completion(nets, smooth, jit_compile).complete(images, holes).numpy()
-        for jit_compile in (False, True)
-    ]
-    np.testing.assert_allclose(*both, atol=1e-3)
+    plain = inference.Completion(nets, smooth).complete(images, holes)
+    tf.config.run_functions_eagerly(False)
+    compiled = inference.Completion(nets, smooth, jit_compile=True).complete(images, holes)
+    np.testing.assert_allclose(plain, compiled, atol=1e-3)
 
 
 def test_compare_runs_it_like_any_other_model(saved):
     images, holes = scene(3, 40, 40)
     method = comparison.open_method("search", str(saved)).load()
-    model = load_model(str(saved), "float32")
+    model = model_of(saved)
     assert model.settings["method"] == "latent_search" and model.settings["whole"]
     completed = method(images, holes)
     expected = model.complete(images, holes)
     np.testing.assert_array_equal(completed, expected)
 
 
-def test_a_seed_is_a_search_of_its_own(tmp_path):
+@pytest.mark.usefixtures("eagerly")
+def test_a_seed_is_a_search_of_its_own(saved):
     images, holes = scene(2, 40, 48)
-    settings = Settings(iterations=2, candidates=16)  # begins with the encoder
-    networks_ = tiny_networks()
-    models.save(networks_, settings, tmp_path / "model")
-    call = tf.saved_model.load(str(tmp_path / "model")).signatures["complete_samples"]
+    call = loaded(saved).signatures["complete_samples"]
     seeds = np.array([0, 5, 0], np.int32)
     hidden = np.where(holes == 1, np.float32(np.nan), images)
     found = call(images=tf.constant(hidden), masks=tf.constant(holes), seeds=tf.constant(seeds))
@@ -158,9 +151,9 @@ def test_a_seed_is_a_search_of_its_own(tmp_path):
     missing = np.broadcast_to(holes == 1, images.shape)
     np.testing.assert_array_equal(found[:, 1][~missing], images[~missing])
     assert np.abs(found[:, 0] - found[:, 1])[missing].mean() > 1e-3
-    # Seed 5 is what a ranked search with that seed finds.
-    ranked = dataclasses.replace(settings, init="ranked", seed=5)
-    plain = inference.Completion(networks_, ranked).complete(
+    # Seed 5 is what a ranked search with that seed finds: the model's begins with the encoder.
+    ranked = dataclasses.replace(SETTINGS, init="ranked", seed=5)
+    plain = inference.Completion(loading.load_networks(saved), ranked).complete(
         tf.where(holes == 1, 0.0, images), tf.constant(holes)
     )
     np.testing.assert_allclose(found[:, 1][missing], plain.numpy()[missing], atol=1e-5)
@@ -169,7 +162,7 @@ def test_a_seed_is_a_search_of_its_own(tmp_path):
 def test_a_large_picture_is_given_whole(saved):
     """No window of the Completer cuts what the model itself is to crop."""
     images, holes = scene(1, 600, 700)
-    completer = windows.Completer(load_model(str(saved), "float32"))
+    completer = windows.Completer(model_of(saved))
     completed = completer(images[0], holes[0])
     expected = completer.model.complete(images, holes)[0]
     np.testing.assert_array_equal(completed, expected)

@@ -1,6 +1,7 @@
 """A DCGAN grows from small pictures, fades in exactly, and goes on exactly where it was stopped."""
 
 import dataclasses
+import functools
 import shutil
 
 import keras
@@ -10,11 +11,12 @@ import tensorflow as tf
 
 from common.errors import InputError
 from common.pictures.mask_spec import MaskSpec
-from common.training import loop
+from common.training import driver, loop
 from common.training.runs import Row, RunDirectory, Schedule
 from tests import commands
 from tests.wgan_inpaint.test_adversarial import same, trained
-from wgan_inpaint import adversarial, progressive
+from wgan_inpaint import adversarial, loading, progressive
+from wgan_inpaint.search.settings import Settings
 from wgan_inpaint.settings import Adversarial, Stage
 
 TINY = Adversarial(
@@ -22,6 +24,7 @@ TINY = Adversarial(
     objective="gan", optimizer="adam", learning_rate=0.01, averaging=0.5,
     progressive=("8:2:6", "16:5:4:3"), fade_steps=4,
 )  # fmt: skip
+SHORT = {"progressive": ("16:1:6",), "fade_steps": 3, "generator_steps": 5}
 HOLES = MaskSpec(("center",))
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
 
@@ -35,6 +38,9 @@ def make_trainer(**options):
             if len(variable.shape) > 1 and abs(variable.numpy()).max() < 0.2:
                 variable.assign(variable * 8)
     return trainer
+
+
+untrained = functools.cache(make_trainer)
 
 
 def up(x):
@@ -86,7 +92,7 @@ def test_what_cannot_be_trained_is_refused(told, words):
 @pytest.mark.parametrize("size", [16, 32])
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_a_size_that_fades_in_is_first_the_one_before_and_then_itself(size, norm):
-    trainer = make_trainer(critic_norm=norm)
+    trainer = untrained(critic_norm=norm)
     key = "" if size == 32 else f"_{size}"
     generators = [trainer.networks[f"generator{x}"] for x in (f"_{size}_fading", key)]
     critics = [trainer.networks[f"critic{x}"] for x in (f"_{size}_fading", key)]
@@ -157,12 +163,12 @@ def test_what_is_learned_at_a_small_size_is_kept():
 
 
 def test_at_full_size_the_average_begins_as_the_generator():
-    trainer, rows = make_trainer(), adversarial.plan(TINY)
+    trainer, rows = make_trainer(**SHORT), adversarial.plan(dataclasses.replace(TINY, **SHORT))
     for row in rows[:-1]:
         trainer.begin(row)
         for _ in range(row.steps):
             trainer.train_step(IMAGES)
-    assert int(trainer.counters["generator_steps"]) == 11
+    assert int(trainer.counters["generator_steps"]) == 4
     assert not all(same(trained(trainer.networks["generator"]), _weights(trainer.average)))
     trainer.begin(rows[-1])
     generator = trainer.networks["generator"]
@@ -181,18 +187,17 @@ def _weights(network):
 
 def fitted(folder):
     """A run to its end, from the last checkpoint on if there is one: its trainer."""
-    short = {"progressive": ("16:1:6",), "fade_steps": 3, "generator_steps": 5}
-    rows = adversarial.plan(dataclasses.replace(TINY, **short))
+    rows = adversarial.plan(dataclasses.replace(TINY, **SHORT))
 
     def batches(size, first):
         numbers = tf.data.Dataset.range(first, 2**40)
         pictures = tf.constant(np.random.default_rng(3).integers(0, 256, (9, 32, 32, 3), np.uint8))
         return numbers.map(lambda n: pictures[n % 9]).batch(size, drop_remainder=True)
 
-    trainer, run = make_trainer(**short), RunDirectory(folder)
+    trainer, run = make_trainer(**SHORT), RunDirectory(folder)
     trainer.run_eagerly = True  # tracing takes longer than so few steps
     run.settle_flags("--image_size=32\n")
-    schedule = Schedule(log_every=1, save_every=1, sample_every=0, keep_checkpoints=10)
+    schedule = Schedule(log_every=1, save_every=5, sample_every=0, keep_checkpoints=10)
     assert loop.fit(trainer, rows, batches, run, schedule, trainer.write_pictures)
     return trainer
 
@@ -203,12 +208,12 @@ def test_a_run_that_was_stopped_while_a_size_faded_in_is_the_same(tmp_path):
     shutil.copytree(tmp_path / "once", tmp_path / "stopped")
     commands.lose_steps(tmp_path / "stopped", 5)
     stopped = fitted(tmp_path / "stopped")
-    assert (tmp_path / "stopped/checkpoints/ckpt-6.index").is_file()  # done again
+    assert (tmp_path / "stopped/checkpoints/ckpt-8.index").is_file()  # done again
     for name, network in once.networks.items():
         assert all(same(network.get_weights(), stopped.networks[name].get_weights())), name
 
 
-def test_the_command_trains_and_exports(tmp_path):
+def test_the_command_trains_what_can_be_exported(tmp_path):
     from common.pictures.images import write_image
 
     for n in range(2):
@@ -217,9 +222,11 @@ def test_the_command_trains_and_exports(tmp_path):
         "--image_size=32", "--width=4", "--latent=6", "--batch_size=2", "--critic_steps=1",
         "--generator_steps=3", "--progressive=16:1:2", "--fade_steps=1",
         "--encoder_steps=1", "--dataset=faces", "--run_dir=run", "--resize_min=32",
-        "--averaging=0.9", "--log_every=1",
+        "--averaging=0.9", "--log_every=1", "--noexport",
     )  # fmt: skip
     result = commands.run("wgan_inpaint.train", *told, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    loaded = tf.saved_model.load(str(tmp_path / "run/saved_model"))
-    assert {"generator", "critic", "encoder"} <= set(dir(loaded))
+    restored = driver.restore(loading.METHOD, RunDirectory(tmp_path / "run"))
+    module, described = adversarial.exported(restored, Settings(), tf.float16, False)
+    assert all(getattr(module, name) for name in ("generator", "critic", "encoder"))
+    assert described["image_size"] == 32

@@ -1,5 +1,6 @@
 """A run tells from its folder alone how training went, and can be compared with another."""
 
+import dataclasses
 import json
 
 import keras
@@ -34,13 +35,13 @@ def noise(_, first):
     return tf.data.Dataset.from_tensors(pictures).repeat()
 
 
-def train(folder, name="wgan_gp", averaging=0.0):
-    """A run of six generator updates, two of the critic's each, and two of the encoder's."""
+def train(folder, name="wgan_gp", averaging=0.0, settings=SETTINGS):
+    """A run: by default six generator updates, two of the critic's each, two of the encoder's."""
     keras.utils.set_random_seed(1)
     objective = adversarial.Objective(name, critic_steps=2)
     holes = MaskSpec(kinds=("center",))
     trainer = adversarial.AdversarialTrainer(
-        adversarial.networks(SETTINGS),
+        adversarial.networks(settings),
         {network: optimizer("adam", 1e-3) for network in ("generator", "critic", "encoder")},
         objective,
         holes,
@@ -49,7 +50,7 @@ def train(folder, name="wgan_gp", averaging=0.0):
     trainer.run_eagerly = True  # tracing takes longer than so few steps
     run = RunDirectory(folder)
     run.settle_flags(FLAGS.format(averaging, name))
-    plan = adversarial.plan(SETTINGS)
+    plan = adversarial.plan(settings)
     schedule = Schedule(log_every=2, save_every=4, sample_every=4, keep_checkpoints=9)
     assert training.fit(trainer, plan, noise, run, schedule, trainer.sampler(None, run))
     return run, trainer
@@ -62,7 +63,9 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained_gan(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("gan"), "gan")[0]
+    """Four updates, for what is told of any run with this objective."""
+    short = dataclasses.replace(SETTINGS, generator_steps=4, encoder_steps=0)
+    return train(tmp_path_factory.mktemp("gan"), "gan", settings=short)[0]
 
 
 def test_what_was_trained_is_restored(trained):

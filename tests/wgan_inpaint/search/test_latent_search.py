@@ -170,6 +170,7 @@ def gradient_at(search, images, holes, z):
     return total.numpy(), tape.gradient(total, z).numpy()
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("decay", search_settings.DECAYS)
 def test_adam_is_the_textbooks(decay):
     images, holes = scene()
@@ -188,6 +189,7 @@ def test_adam_is_the_textbooks(decay):
     assert np.abs(z - start.z).max() > 0.1
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_nesterov_is_the_authors():
     images, holes = scene()
     search = make(optimizer="momentum", learning_rate=2e-4, momentum=0.9)
@@ -203,6 +205,7 @@ def test_nesterov_is_the_authors():
     assert np.abs(z - start.z).max() > 0.01
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -255,6 +258,7 @@ def test_hmc_draws_from_exp_of_minus_beta_times_the_loss():
     assert abs(draws.var() / variance - 1) < 4 * np.sqrt(2 / draws.size)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_hmc_conserves_energy_the_better_the_shorter_its_steps():
     errors = []
     for step, leapfrogs in ((0.2, 4), (0.05, 16), (0.0125, 64)):
@@ -275,6 +279,7 @@ def test_hmc_conserves_energy_the_better_the_shorter_its_steps():
     assert errors[0] > 8 * errors[1] > 64 * errors[2]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_hmc_accepts_by_the_authors_rule():
     images, holes = scene()
     search = make(
@@ -330,8 +335,8 @@ def test_random_numbers_are_the_same_with_xla_also_for_seeds_known_at_run_time_o
 WAYS = {
     "lbfgs": {"init": "encoder", "restarts": 2, "optimizer": "lbfgs"},
     "adam": {"init": "random", "restarts": 2},
-    "momentum": {"init": "ranked", "restarts": 2, "optimizer": "momentum", "learning_rate": 2e-4},
-    "hmc": {"init": "encoder", "restarts": 2, "optimizer": "hmc", "hmc_leapfrogs": 2},
+    "momentum": {"init": "random", "restarts": 2, "optimizer": "momentum", "learning_rate": 2e-4},
+    "hmc": {"init": "random", "restarts": 2, "optimizer": "hmc", "hmc_leapfrogs": 2},
     "lowres": {"init": "ranked", "lowres": 4, "context": "l2", "learning_rate": 0.03},
 }
 
@@ -351,12 +356,22 @@ def test_in_parts_compiled_and_in_one_piece_the_same(way):
     search = make(**way)
     whole = search.run(images, holes)
     other = make(jit_compile=True, **way)
-    state = other.start(images, holes)
+    # Of those with Adam's random start, Adam's is compiled.
+    ends = search if way.get("optimizer") in ("momentum", "hmc") else other
+    state = ends.start(images, holes)
     state, early = other.advance(images, holes, state, 2)
     state, late = other.advance(images, holes, state, 2)
     assert int(state.iteration) == 4
     assert early.shape == late.shape == (2, 2, len(state.z))
-    close(other.finish(images, holes, state), whole)
+    close(ends.finish(images, holes, state), whole)
+
+
+def test_a_graph_computes_what_is_computed_step_by_step(way, eagerly):
+    images, holes = scene()
+    search = make(**way)
+    stepwise = search.run(images, holes)
+    tf.config.run_functions_eagerly(False)
+    close(search.run(images, holes), stepwise)
 
 
 def test_an_image_is_completed_alone_as_in_any_company(way):
@@ -380,6 +395,7 @@ def test_hidden_pixels_do_not_matter_to_the_bit(way):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_restart_with_the_least_final_loss_is_kept():
     images, holes = scene()
     search = make(restarts=4, prior_weight=0.5)
@@ -410,6 +426,7 @@ def test_the_best_restarts_of_numbers_picked_by_hand():
         np.testing.assert_array_equal(totals, [[3], [2]])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_losses_are_those_at_the_z_that_is_shown(way):
     """In the history, which is of before each iteration, in the state and in the result."""
     images, holes = scene()
@@ -429,6 +446,7 @@ def test_losses_are_those_at_the_z_that_is_shown(way):
     np.testing.assert_array_equal(final, state.losses.numpy()[:, rows])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_lbfgs_shows_the_accepted_z_and_not_a_worse_trial():
     """Long steps in a large box: many trials are refused, and none of them is where it stands."""
     images, holes = scene()
@@ -452,6 +470,7 @@ def test_every_optimizer_has_its_class():
 # ---- starts
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_random_starts_differ_between_images_restarts_and_seeds():
     images, holes = scene()
     z = make(restarts=5).start(images, holes).z.numpy()
@@ -460,6 +479,7 @@ def test_random_starts_differ_between_images_restarts_and_seeds():
     assert (make(restarts=5, seed=1).start(images, holes).z.numpy() != z).all(axis=1).all()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_random_numbers_are_the_pictures_own():
     images, holes = scene()
     search = make(optimizer="hmc", hmc_leapfrogs=2, restarts=2)
@@ -473,6 +493,7 @@ def test_random_numbers_are_the_pictures_own():
         np.testing.assert_array_equal(alone, drawn[2 * n : 2 * n + 2])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_ranked_starts_are_the_best_candidates_by_context_loss():
     images, holes = scene()
     search = make(init="ranked", restarts=3, candidates=300)  # more than one part
@@ -485,6 +506,7 @@ def test_ranked_starts_are_the_best_candidates_by_context_loss():
         np.testing.assert_array_equal(z[n], candidates.numpy()[best])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_encoder_makes_the_first_start_and_ranking_the_others():
     images, holes = scene()
     ranked = make(init="ranked", restarts=2).start(images, holes).z.numpy().reshape(3, 2, -1)
@@ -496,6 +518,7 @@ def test_the_encoder_makes_the_first_start_and_ranking_the_others():
         np.testing.assert_array_equal(z[:, 1:], ranked[:, 1:restarts])
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_lowres_compares_averages_of_blocks_and_nothing_else():
     images, holes = scene()
     search = make(lowres=8, context="l1", prior_weight=0)
@@ -567,11 +590,11 @@ def test_what_the_shipped_generator_made_is_found_again():
     loaded = loading.load_networks("shipped:wgan_inpaint")
     # All known pixels count, as the picture is known to have a z.
     settings = Settings(
-        init="encoder", optimizer="lbfgs", iterations=100, context="l1", prior_weight=0
+        init="encoder", optimizer="lbfgs", iterations=80, context="l1", prior_weight=0
     )
     native = runtime.choose_precision() == "mixed_bfloat16"
     search = LatentSearch(loaded, settings, tf.bfloat16 if native else tf.float32)
-    holes = tf.constant(masks.draw(masks.MaskSpec(), 10, loaded.size, loaded.size, [0, 0]))
-    z = networks.random_latents(10, loaded.latent, [7, 7])
+    holes = tf.constant(masks.draw(masks.MaskSpec(), 3, loaded.size, loaded.size, [0, 0]))
+    z = networks.random_latents(3, loaded.latent, [7, 7])
     scores = psnrs_in_the_hole(search, z, holes)
-    assert sum(score > 30 for score in scores) >= 9, scores
+    assert min(scores) > 30, scores
