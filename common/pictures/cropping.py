@@ -18,6 +18,9 @@ from common.pictures import masks as holes
 
 CONTEXT = 2  # sides of the crop in those of the hole's box
 
+# Eagerly AutoGraph would look for loops and branches in what is mapped, for a tenth of a second.
+_as_it_is = tf.autograph.experimental.do_not_convert
+
 
 def _built_once(function):
     """In graphs it is a call: the signatures of a model, which are many, share what is called."""
@@ -86,6 +89,7 @@ def cut(images, masks, boxes, size):
     """
     height, width = tf.shape(masks)[1], tf.shape(masks)[2]
 
+    @_as_it_is
     def one(arguments):
         image, mask, (top, left, side) = arguments
         rows, row_inside = _line(top, side, height)
@@ -120,6 +124,7 @@ def put_back(crops, boxes, height, width):
     """
     size = crops.shape[1]
 
+    @_as_it_is
     def one(arguments):
         crop, (top, left, side) = arguments
         large = tf.cond(
