@@ -202,7 +202,7 @@ def test_one_line_and_nothing_damaged(place, name):
     overridden = {flag.partition("=")[0] for flag in further}
     arguments = [a for a in usual if a.partition("=")[0] not in overridden] + list(further)
     before = state(place)
-    result = commands.run(module, *(a.replace("{}", str(place)) for a in arguments))
+    result = commands.run(module, *(a.replace("{}", str(place)) for a in arguments), eager=True)
     lines = [
         line
         for line in result.stderr.splitlines()
@@ -215,6 +215,7 @@ def test_one_line_and_nothing_damaged(place, name):
     after = state(place)
     assert {path: after.get(path) for path in before} == before
     assert not [path for path in after if "partial" in path or path.endswith(".tmp")]
+    assert "run/flags.txt" not in after, "what was refused is no run"
 
 
 def test_one_bad_file_does_not_stop_the_others(place, tmp_path):

@@ -150,13 +150,13 @@ def train(method, own, job):
     sample = trainer.sampler(first, job.run)
     with job.run.hold():
         _check_lengths(method, own, job)
+        if fresh:
+            trainer.prepare(first, datasets.count(job.dataset, **job.source))
+            if job.init_from:  # what does not fit leaves no run behind that had its flags
+                begin(trainer, *job.init_from, first)
         job.settle(policy)
         if visible is not None:
             damage.report(visible, job.run.path)
-        if fresh:
-            trainer.prepare(first, datasets.count(job.dataset, **job.source))
-            if job.init_from:
-                begin(trainer, *job.init_from, first)
         plan = room.plan(own)
         if not loop.fit(trainer, plan, batches, job.run, job.schedule, sample, jit_compile):
             return 130

@@ -72,8 +72,11 @@ def test_it_is_a_double_loop_over_places_and_keys(size, chunk, propagate):
         np.testing.assert_allclose(found[n], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("scores", [attention.SCORES, 600])  # all rows at once, or few
-def test_compiled_for_any_size_it_is_the_same(scores, monkeypatch):
+@pytest.mark.parametrize(
+    ("scores", "sizes"),
+    [(attention.SCORES, [(12, 10), (9, 15)]), (600, [(9, 15)])],  # all rows at once; few
+)
+def test_compiled_for_any_size_it_is_the_same(scores, sizes, monkeypatch):
     monkeypatch.setattr(attention, "SCORES", scores)
 
     @tf.function(
@@ -88,7 +91,7 @@ def test_compiled_for_any_size_it_is_the_same(scores, monkeypatch):
             loss = tf.reduce_sum(found * tf.cos(features))
         return found, tape.gradient(loss, features)
 
-    for size in ((12, 10), (9, 15)):
+    for size in sizes:
         features, missing = map(tf.constant, scene(*size))
         with tf.GradientTape() as tape:
             tape.watch(features)
