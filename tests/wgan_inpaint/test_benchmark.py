@@ -95,7 +95,6 @@ def test_answers_and_steps_of_the_conditional_gan_are_timed(monkeypatch):
 
 def test_completions_and_steps_of_cnnlg_are_timed(monkeypatch):
     monkeypatch.setattr(guided_networks, "DILATIONS", (1,))
-    monkeypatch.setattr(guided_networks, "ROUNDS", 1)
     monkeypatch.setattr(guided, "TIMED", Guided(image_size=32, codes=8))
     monkeypatch.setattr(guided, "TRAINING_BATCH", 2)
     with eagerly():
