@@ -40,7 +40,7 @@ class Completion(tf.Module):
 
         Args:
           trained: {name: network}, of ``wgan_inpaint.guided.room.networks``.
-          build: from a Keras dtype policy to such networks.
+          build: from a name and a Keras dtype policy to such a network.
           own: ``settings.Guided``.
           completing: ``settings.Completing``.
           storage: type of the stored weights.
@@ -51,7 +51,7 @@ class Completion(tf.Module):
             setattr(self, name, value)
         self.stored = {
             name: folding.Stored(
-                lambda policy, name=name: build(policy)[name], trained[name].get_weights(), storage
+                functools.partial(build, name), trained[name].get_weights(), storage
             )
             for name in ("encoder", "guides", "gradients", "completer")
         }

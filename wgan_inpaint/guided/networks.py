@@ -23,6 +23,7 @@ GROWTH, BOTTLENECK = 24, 48  # channels of a dense layer ([4]: k and 4 k)
 DILATIONS = (1, 2, 4, 1, 2) * 2
 CONTEXT = 10  # channels that the decoder is told on request: gradients, the known pixels, the hole
 GATES = 24  # units of a sweep
+ROUNDS = 2  # of sweeps along all rows and then along all columns
 GRADIENT_SCALE = 4.0  # differences are small numbers
 
 
@@ -345,7 +346,7 @@ def gradients(dtype="float32"):
     x = SpaceToDepth(name="blocks", dtype=dtype)(x)
     x = _activate(_conv(x, 48, 3, "enter", dtype), "silu", "enter_act", dtype)
     features = [x]
-    for n in range(2):
+    for n in range(ROUNDS):
         x = Sweep(GATES, name=f"rows{n}", dtype=dtype)(x)
         x = Sweep(GATES, columns=True, name=f"columns{n}", dtype=dtype)(x)
         features.append(x)

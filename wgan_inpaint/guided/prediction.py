@@ -90,8 +90,9 @@ def guess(parts, images, masks):
     return Guides(told["unary"], known, labels, pairwise)
 
 
-def marginals(guides, iterations=FIELD_ITERATIONS):
-    """The mean field of ``Guides``, [B, h, w, K]."""
+def marginals(guides, iterations=None):
+    """The mean field of ``Guides``, [B, h, w, K]; ``FIELD_ITERATIONS`` unless it is told."""
+    iterations = iterations or FIELD_ITERATIONS
     return field.mean_field(guides.unary, guides.known, guides.labels, guides.pairwise, iterations)
 
 

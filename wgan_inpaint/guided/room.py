@@ -238,19 +238,24 @@ class GuidedTrainer(Trainer):
         return lambda path: judge(self.phase, path)
 
 
-def networks(settings, policy="float32"):
-    """{name: network} of the run's checkpoint."""
+def _builders(settings, policy):
     own = settings
     options = {"mixtures": own.mixtures, "activation": own.activation, "dtype": policy}
+    shape = own.stride, own.code_length
     return {
-        "encoder": built.encoder(own.stride, own.code_length, own.activation, policy),
-        "codebook": built.Codebook(own.codes, own.code_length),
-        "decoder": built.decoder(own.stride, own.code_length, **options),
-        "guides": built.guides(own.stride, own.code_length, own.codes, policy),
-        "tables": built.Tables(own.codes),
-        "gradients": built.gradients(policy),
-        "completer": built.decoder(own.stride, own.code_length, **options, name="completer"),
+        "encoder": lambda: built.encoder(*shape, own.activation, policy),
+        "codebook": lambda: built.Codebook(own.codes, own.code_length),
+        "decoder": lambda: built.decoder(*shape, **options),
+        "guides": lambda: built.guides(*shape, own.codes, policy),
+        "tables": lambda: built.Tables(own.codes),
+        "gradients": lambda: built.gradients(policy),
+        "completer": lambda: built.decoder(*shape, **options, name="completer"),
     }
+
+
+def networks(settings, policy="float32"):
+    """{name: network} of the run's checkpoint."""
+    return {name: build() for name, build in _builders(settings, policy).items()}
 
 
 def build(settings, holes, policy):
@@ -294,7 +299,11 @@ def exported(restored, completing, storage, jit_compile):
     del jit_compile
     own = restored.settings
     module = Completion(
-        restored.networks, lambda policy: networks(own, policy), own, completing, storage
+        restored.networks,
+        lambda name, policy: _builders(own, policy)[name](),
+        own,
+        completing,
+        storage,
     )
     return module, {
         "image_size": own.size,
