@@ -92,7 +92,7 @@ def guess(parts, images, masks):
 
 def marginals(guides, iterations=None):
     """The mean field of ``Guides``, [B, h, w, K]; ``FIELD_ITERATIONS`` unless it is told."""
-    iterations = iterations or FIELD_ITERATIONS
+    iterations = FIELD_ITERATIONS if iterations is None else iterations
     return field.mean_field(guides.unary, guides.known, guides.labels, guides.pairwise, iterations)
 
 
