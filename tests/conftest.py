@@ -7,9 +7,11 @@ import pathlib
 # Before NumPy, OpenCV and TensorFlow are imported: its chatter would be in every report.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# XLA makes of a graph what it always does, but its machine code is not polished: that takes longer
-# than the few steps that are run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# XLA makes of a graph what it always does, but its machine code is neither polished nor made by its
+# newest generator, which together take longer than the few steps that are run.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
 # Of the processes that are started from here: large pages, which is a tenth of their time.
 os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 if "PYTEST_XDIST_WORKER" in os.environ:
