@@ -280,17 +280,17 @@ def test_a_large_picture_is_blended_around_its_hole_only(method):
     assert (blended[crop] == small).all()
 
 
-def large_holes(size=320):
+def large_holes(size=256):
     """Holes for a picture of which only small crops are blended whole: thick ones, all others."""
-    square = rectangle(101, 90, 130, 121, (size, size))
+    square = rectangle(69, 60, 130, 121, (size, size))
     scratches = np.zeros((size, size), np.uint8)
-    for start, end in (((5, 10), (310, 250)), ((300, 20), (15, 310)), ((150, 4), (160, 315))):
+    for start, end in (((5, 10), (246, 200)), ((240, 20), (15, 246)), ((120, 4), (130, 251))):
         cv2.line(scratches, start, end, 1, 7)
     scratches = scratches[..., None].astype(np.float32)
     thick = {
         "large square": square,
         "large corner": rectangle(0, 0, 133, 150, (size, size)),
-        "large band": rectangle(100, 0, 101, size, (size, size)),
+        "large band": rectangle(75, 0, 101, size, (size, size)),
     }
     return thick, {
         "scratches": scratches,
