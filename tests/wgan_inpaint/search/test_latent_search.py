@@ -341,9 +341,15 @@ WAYS = {
 }
 
 
-@pytest.fixture(params=WAYS.values(), ids=WAYS)
+@pytest.fixture(params=WAYS)
 def way(request):
-    return {"iterations": 4, **request.param}
+    return request.param
+
+
+@functools.cache
+def searching(way, jit_compile=False):
+    """A search of four iterations; one for all tests, so that its graphs are traced once."""
+    return make(iterations=4, jit_compile=jit_compile, **WAYS[way])
 
 
 def close(first, second, atol=2e-4):
@@ -353,11 +359,11 @@ def close(first, second, atol=2e-4):
 
 def test_in_parts_compiled_and_in_one_piece_the_same(way):
     images, holes = scene()
-    search = make(**way)
+    search = searching(way)
     whole = search.run(images, holes)
-    other = make(jit_compile=True, **way)
+    other = searching(way, jit_compile=True)
     # Of those with Adam's random start, Adam's is compiled.
-    ends = search if way.get("optimizer") in ("momentum", "hmc") else other
+    ends = search if way in ("momentum", "hmc") else other
     state = ends.start(images, holes)
     state, early = other.advance(images, holes, state, 2)
     state, late = other.advance(images, holes, state, 2)
@@ -368,7 +374,7 @@ def test_in_parts_compiled_and_in_one_piece_the_same(way):
 
 def test_a_graph_computes_what_is_computed_step_by_step(way, eagerly):
     images, holes = scene()
-    search = make(**way)
+    search = searching(way)
     stepwise = search.run(images, holes)
     tf.config.run_functions_eagerly(False)
     close(search.run(images, holes), stepwise)
@@ -376,7 +382,7 @@ def test_a_graph_computes_what_is_computed_step_by_step(way, eagerly):
 
 def test_an_image_is_completed_alone_as_in_any_company(way):
     images, holes = scene()
-    search = make(**way)
+    search = searching(way)
     together = search.run(images, holes)
     for n in range(3):
         alone = search.run(images[n : n + 1], holes[n : n + 1])
@@ -384,10 +390,10 @@ def test_an_image_is_completed_alone_as_in_any_company(way):
 
 
 def test_hidden_pixels_do_not_matter_to_the_bit(way):
-    if "lowres" in way:
+    if way == "lowres":
         pytest.skip("super-resolution hides no pixel")
     images, holes = scene()
-    search = make(**way)
+    search = searching(way)
     expected = search.run(images, holes)
     for hidden in (0.3, np.nan, np.inf):
         result = search.run(tf.where(holes > 0, hidden, images), holes)
@@ -430,7 +436,7 @@ def test_the_best_restarts_of_numbers_picked_by_hand():
 def test_losses_are_those_at_the_z_that_is_shown(way):
     """In the history, which is of before each iteration, in the state and in the result."""
     images, holes = scene()
-    search = make(**way)
+    search = searching(way)
     state, refused = search.start(images, holes), []
     for _ in range(6):
         before = state
