@@ -122,10 +122,13 @@ def test_the_search_compiles_with_xla_inside_the_export(eagerly):
     # A smooth loss and optimizer: Adam turns the sign of a rounding error into a whole step.
     smooth = dataclasses.replace(SETTINGS, optimizer="momentum", context="l2", learning_rate=1e-4)
     nets = tiny_networks()
-    plain = inference.Completion(nets, smooth).complete(images, holes)
+    plain, seeds = inference.Completion(nets, smooth), tf.constant([5])
+    expected = plain.complete(images, holes), plain.complete_samples(images, holes, seeds)
     tf.config.run_functions_eagerly(False)
-    compiled = inference.Completion(nets, smooth, jit_compile=True).complete(images, holes)
-    np.testing.assert_allclose(plain, compiled, atol=1e-3)
+    compiled = inference.Completion(nets, smooth, jit_compile=True)
+    np.testing.assert_allclose(compiled.complete(images, holes), expected[0], atol=1e-3)
+    drawn = tf.function(compiled.complete_samples, autograph=False)(images, holes, seeds)
+    np.testing.assert_allclose(drawn, expected[1], atol=1e-3)
 
 
 def test_compare_runs_it_like_any_other_model(saved):
