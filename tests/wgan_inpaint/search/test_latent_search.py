@@ -594,11 +594,15 @@ def test_what_the_shipped_generator_made_is_found_again():
     from wgan_inpaint import loading
 
     loaded = loading.load_networks("shipped:wgan_inpaint")
-    # All known pixels count, as the picture is known to have a z.
-    settings = Settings(
-        init="encoder", optimizer="lbfgs", iterations=80, context="l1", prior_weight=0
-    )
     native = runtime.choose_precision() == "mixed_bfloat16"
+    # All known pixels count, as the picture is known to have a z. Rounded, they lead there slower.
+    settings = Settings(
+        init="encoder",
+        optimizer="lbfgs",
+        iterations=120 if native else 80,
+        context="l1",
+        prior_weight=0,
+    )
     search = LatentSearch(loaded, settings, tf.bfloat16 if native else tf.float32)
     holes = tf.constant(masks.draw(masks.MaskSpec(), 3, loaded.size, loaded.size, [0, 0]))
     z = networks.random_latents(3, loaded.latent, [7, 7])
