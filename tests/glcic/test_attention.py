@@ -1,6 +1,7 @@
 """A branch of contextual attention: built, trained, exported, begun from."""
 
 import dataclasses
+import random
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ WIDE = {"size": 40, "images": PICTURES}
 
 def lively(tables=TABLES, seed=1):
     """A network whose output depends on what it sees."""
-    keras.utils.set_random_seed(seed)
+    random.seed(seed)
     return enliven(networks.completion_network(tables))
 
 
@@ -224,7 +225,7 @@ def test_what_is_found_is_taken_where_it_fits_the_surroundings():
 @pytest.mark.parametrize("levelled", [False, True])
 def test_attention_is_added_to_a_trained_network(levelled):
     """It begins as that network, but for what is found."""
-    keras.utils.set_random_seed(3)
+    random.seed(3)
     plain = networks.completion_network(dataclasses.replace(TABLES, branch=()), levelled=levelled)
     images, holes = scene(40, 40)
     inputs = {"images": images, "masks": holes}

@@ -1,6 +1,7 @@
 """Discriminators with self-attention, at several scales, under other losses."""
 
 import dataclasses
+import random
 
 import keras
 import numpy as np
@@ -143,7 +144,7 @@ def test_compiled_it_is_the_same(architecture):
     )
     values = []
     for compiled in (False, True):
-        keras.utils.set_random_seed(1)
+        random.seed(1)
         network = networks.discriminator(architecture)
         seen = {"images": tf.constant(images / 255, tf.float32)}
         if architecture.local_outputs:

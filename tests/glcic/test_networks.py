@@ -1,6 +1,7 @@
 """The networks are the papers' tables, row by row and to the last parameter."""
 
 import functools
+import random
 
 import keras
 import numpy as np
@@ -56,7 +57,7 @@ def full(name):
 
 
 def narrow(name="wang2020", **options):
-    keras.utils.set_random_seed(1)
+    random.seed(1)
     return networks.completion_network(networks.ARCHITECTURES[name], 1 / 16, **options)
 
 

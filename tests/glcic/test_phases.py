@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import random
 
 import keras
 import numpy as np
@@ -61,7 +62,7 @@ def lend(architecture, dtype):
     """Both networks, with the same weights every time, for one trainer of one test."""
     free = _free[architecture, dtype]
     if not free:
-        keras.utils.set_random_seed(1)
+        random.seed(1)
         built = {
             "completion": networks.completion_network(architecture, dtype=dtype),
             "discriminator": networks.discriminator(architecture, dtype=dtype),
@@ -544,7 +545,7 @@ def joint_values(monkeypatch, **chosen):
     if key not in _known_values:
         monkeypatch.setitem(networks.ARCHITECTURES, "small", SMALL)
         monkeypatch.setattr(phases.vgg19, "feature_extractor", lambda *_, **__: features)
-        keras.utils.set_random_seed(1)
+        random.seed(1)
         settings = Glcic(architecture="small", beta=0.5, alpha=0.5, **chosen)
         trainer = phases.build(settings, HOLES, "float32")
         layer = trainer.completion.get_layer("conv1")

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import random
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ def sgd():
 def built(settings, copy):
     """Tiny networks and their first weights; another ``copy`` has variables of its own."""
     del copy
-    keras.utils.set_random_seed(1)
+    random.seed(1)
     made = adversarial.networks(settings)
     return made, {name: network.get_weights() for name, network in made.items()}
 
@@ -400,7 +401,7 @@ def train(run_dir, objective, kill_at=()):
     """Trains 6 + 2 steps; killed at the given ones, before they are saved, and started again."""
     killed = []
     while True:
-        keras.utils.set_random_seed(1 + len(killed))  # other initial weights in every process
+        random.seed(1 + len(killed))  # other initial weights in every process
         settings = Adversarial(
             image_size=SIDE, width=4, latent=6, critic_norm="none", batch_size=4, critic_steps=2,
             generator_steps=3, encoder_steps=2,

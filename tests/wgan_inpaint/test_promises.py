@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+import random
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -37,7 +37,7 @@ def noise(_, first):
 
 def train(folder, name="wgan_gp", averaging=0.0, settings=SETTINGS):
     """A run: by default six generator updates, two of the critic's each, two of the encoder's."""
-    keras.utils.set_random_seed(1)
+    random.seed(1)
     objective = adversarial.Objective(name, critic_steps=2)
     holes = MaskSpec(kinds=("center",))
     trainer = adversarial.AdversarialTrainer(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import random
 
 import keras
 import numpy as np
@@ -46,7 +47,7 @@ BUILT = ("architecture", "image_size", "latent", "conditional_steps")
 @functools.cache
 def _built(number, ambient, regressor, *shape):
     """A trainer, its networks, and all of its variables with what they begin with."""
-    keras.utils.set_random_seed(1 + number)
+    random.seed(1 + number)
     shape = dict(zip(BUILT, shape, strict=True))
     own = Conditional(ambient_weight=float(ambient), latent_weight=float(regressor), **shape)
     trainer = room.build(own, HOLES, "float32")

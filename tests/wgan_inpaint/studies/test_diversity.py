@@ -1,6 +1,7 @@
 """The study of several answers, from the command line to its files."""
 
 import csv
+import random
 
 import keras
 import numpy as np
@@ -37,7 +38,7 @@ def place(tmp_path_factory):
     """A model, features and pictures."""
     root = tmp_path_factory.mktemp("study")
     export.save(Colours(), root / "model", {"method": "colours", "whole": True})
-    keras.utils.set_random_seed(0)
+    random.seed(0)
     layers = [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, activation="relu")]
     keras.Sequential(layers).save(root / "features.keras")
     generator = np.random.default_rng(0)
