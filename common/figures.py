@@ -22,7 +22,8 @@ import matplotlib
 import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator
 
 from common.errors import InputError
@@ -469,8 +470,9 @@ def _shorten(line, points, width):
 
 def _text_width(text, points):
     """Width in pixels of the widest line."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    widths = [TextPath((0, 0), _plain(line), size=points).get_extents().width for line in lines]
+    font = FontProperties(size=points)
+    measure = text_to_path.get_text_width_height_descent
+    widths = [measure(line, font, ismath=False)[0] for line in text.split("\n") if line.strip()]
     return int(np.ceil(max(widths, default=0) / 72 * DPI))
 
 
