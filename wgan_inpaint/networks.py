@@ -16,6 +16,7 @@ import math
 import keras
 import tensorflow as tf
 
+from common import stateless
 from common.training import layers
 from wgan_inpaint.settings import (  # noqa: F401  the choices, too, are found here
     KINDS,
@@ -164,7 +165,7 @@ def uniform(shape, seed):
     Of the 32 random bits of a number TensorFlow's own kernel takes the last 23, XLA's the first, so
     that ``tf.random.stateless_uniform`` agrees with itself for integers only. Here it is the last.
     """
-    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
+    bits = stateless.integers(shape, seed)
     return tf.cast(tf.bitwise.bitwise_and(bits, 2**23 - 1), tf.float32) / 2**23
 
 

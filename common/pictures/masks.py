@@ -14,6 +14,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from common import stateless
 from common.errors import InputError
 from common.pictures import images as image_files
 from common.pictures.mask_spec import (  # noqa: F401  the kinds, too, are found here
@@ -27,19 +28,10 @@ from common.pictures.mask_spec import (  # noqa: F401  the kinds, too, are found
 )
 
 
-@tf.function(autograph=False)
-def _bits(seed, salt, shape):
-    """int32 in [0, 2^31 - 1). A graph of its own: a step draws dozens, of few shapes."""
-    seed = tf.random.experimental.stateless_fold_in(seed, salt, alg="philox")
-    return tf.random.stateless_uniform(
-        shape, seed, minval=0, maxval=2**31 - 1, dtype=tf.int32, alg="philox"
-    )
-
-
 def _integers(seed, salt, shape, low, high):
     """int32 uniform in [low, high], both included; ``high`` may be a tensor of that shape."""
-    bits = _bits(tf.cast(seed, tf.int32), tf.constant(salt), tuple(shape))
-    return low + bits % (high - low + 1)
+    drawn = stateless.numbers(shape, tf.cast(seed, tf.int32), salt)
+    return low + drawn % (high - low + 1)
 
 
 def _axes(height, width):

@@ -6,6 +6,8 @@ place in the batch, from its company or from what its hole hides.
 
 import tensorflow as tf
 
+from common import stateless
+
 _PRIME = 2**31 - 1
 _SEED = 1_640_531_527  # its share in the sum
 # Added to a value before it is rounded down to a byte. Whole bytes, of which files consist, and the
@@ -30,9 +32,7 @@ def seeds(images, known, seed):
     values = tf.floor(255 * tf.clip_by_value(images, 0.0, 1.0) + _OFFSET)
     # A known black pixel is another thing than a hidden one.
     values = tf.where(known > 0, tf.cast(values, tf.int64) + 1, 0)
-    factors = tf.random.stateless_uniform(
-        images.shape[1:], [0, 0], None, None, tf.int32, alg="philox"
-    )
+    factors = stateless.integers(images.shape[1:], [0, 0])
     # At most 2^8 x 2^31 x the number of values, and 2^31 x 2^31: far from 2^63.
     total = tf.reduce_sum(values * tf.cast(factors, tf.int64), axis=[1, 2, 3])
     total += tf.cast(seed, tf.int64) * _SEED
