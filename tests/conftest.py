@@ -1,6 +1,6 @@
 """Fixtures that several test modules share."""
 
-import gc
+import importlib
 import os
 import pathlib
 
@@ -31,12 +31,9 @@ import pytest  # noqa: E402
 
 
 def pytest_sessionstart(session):
-    """Imports TensorFlow quietly where tests run, which is not the process that hands them out."""
+    """Imports everything quietly where tests run, which is not the process that hands them out."""
     if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", 0):
-        from common import runtime
-
-        runtime.import_tensorflow()
-        gc.freeze()  # of those million objects nothing is ever freed: not to be looked at again
+        importlib.import_module("tests.preloaded")
 
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"

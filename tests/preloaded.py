@@ -1,4 +1,4 @@
-"""What the process has imported that the commands under test are forked off (``commands``)."""
+"""What a process has imported that runs tests, or that commands are forked off (``commands``)."""
 
 import gc
 import importlib
@@ -12,6 +12,7 @@ import cv2  # noqa: E402, F401
 import keras  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
 import tensorflow_datasets  # noqa: E402, F401
+from tensorflow.python.ops import gen_resource_variable_ops  # noqa: E402
 
 import common  # noqa: E402
 import glcic  # noqa: E402
@@ -23,4 +24,19 @@ for package in (common, glcic, wgan_inpaint):
         if module.name not in COMMANDS:  # they are run
             importlib.import_module(module.name)
 
-gc.freeze()  # what is collected in a fork need not be looked at, nor copied for that
+_with_a_name = gen_resource_variable_ops.var_handle_op
+
+
+def _nameless(**options):
+    """For a variable of another name TensorFlow builds another kernel, half a millisecond each.
+
+    The name is for messages about variables that have no value.
+    """
+    return _with_a_name(**{**options, "debug_name": ""})
+
+
+gen_resource_variable_ops.var_handle_op = _nameless
+
+# Of those million objects none is ever freed: they are not to be looked at again, nor, in a fork,
+# to be copied for that.
+gc.freeze()

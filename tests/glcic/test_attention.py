@@ -3,7 +3,6 @@
 import dataclasses
 import random
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,7 +15,7 @@ from common.training.runs import Row, RunDirectory
 from glcic import METHODS, inference, networks, phases
 from glcic.networks import Attention, Conv
 from glcic.settings import Glcic
-from tests import commands
+from tests import commands, weightless
 from tests.glcic.test_networks import counts, full
 from tests.glcic.test_phases import SMALL, close, make_trainer, same, step, trained
 
@@ -61,7 +60,7 @@ def scene(height=24, width=20):
 
 def test_the_branch_is_beside_the_dilated_convolutions():
     plain = full("wang2020")[0]
-    with keras.StatelessScope(initialize_variables=False):  # shapes without weights
+    with weightless.shapes_only():  # shapes without weights
         network = networks.completion_network(Glcic(attention=True).tables)
     kernel = 9 * 256 * 256
     three = np.array([kernel + 4 * 256, kernel + 2 * 256]) * 3

@@ -20,7 +20,7 @@ from common.training import driver, losses
 from common.training.runs import RunDirectory
 from glcic import METHODS, baselines
 from glcic.geometry import Geometry, geometry
-from tests import commands
+from tests import commands, weightless
 
 WIDTH = 1 / 32
 RATE = 0.1
@@ -106,7 +106,7 @@ def shapes(network):
 
 
 def test_the_layers_are_the_papers_to_the_last_parameter():
-    with keras.StatelessScope(initialize_variables=False):  # shapes without weights
+    with weightless.shapes_only():  # shapes without weights
         network, judge = baselines.completion_network(AUTHORS), baselines.discriminator()
         wider = baselines.completion_network(FAIR)
         assert shapes(network) == {

@@ -3,7 +3,6 @@
 import dataclasses
 import random
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +11,7 @@ from common.training import losses, spectral
 from common.training.layers import BatchNorm
 from glcic import networks
 from glcic.settings import Glcic
+from tests import weightless
 from tests.glcic.test_networks import full
 from tests.glcic.test_phases import (
     ALONE,
@@ -37,7 +37,7 @@ def kinds(network, kind):
 
 def test_self_attention_stands_on_a_map_of_sixteen_and_norms_are_spectral(monkeypatch):
     monkeypatch.setattr(spectral, "_FIRST_ITERATIONS", 0)
-    with keras.StatelessScope(initialize_variables=False):  # shapes without weights
+    with weightless.shapes_only():  # shapes without weights
         network = networks.discriminator(Glcic(self_attention=True).tables)
     assert not kinds(network, BatchNorm)
     assert kinds(network, spectral.SelfAttention) == ["global_attention", "local_attention"]

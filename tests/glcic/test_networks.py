@@ -13,6 +13,7 @@ from common.pictures import filling
 from common.training.layers import BatchNorm
 from glcic import networks
 from glcic.settings import Glcic
+from tests import weightless
 
 # Iizuka 2017, Table 1: kernel, dilation, stride, outputs.
 TABLE_1 = """
@@ -52,7 +53,7 @@ PAIRS = sorted(DISCRIMINATOR)
 def full(name):
     """Both networks of the paper's width: shapes without weights."""
     architecture = networks.ARCHITECTURES[name]
-    with keras.StatelessScope(initialize_variables=False):
+    with weightless.shapes_only():
         return networks.completion_network(architecture), networks.discriminator(architecture)
 
 

@@ -5,7 +5,6 @@ import json
 import random
 import shutil
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,7 +15,7 @@ from common.training import driver, spectral
 from common.training.runs import Row, RunDirectory
 from glcic import METHODS, networks, phases
 from glcic.settings import Glcic
-from tests import commands
+from tests import commands, weightless
 from tests.glcic.test_phases import HOLES, IMAGES, SMALL, same, step, trained
 
 TWO = dataclasses.replace(SMALL, global_outputs=(6, 7), local_outputs=(5, 6))
@@ -71,7 +70,7 @@ def test_a_smaller_discriminator_shares_all_but_its_first_rows(
 ):
     monkeypatch.setattr(spectral, "_FIRST_ITERATIONS", 0)
     tables = Glcic(architecture=architecture, **more).tables
-    with keras.StatelessScope(initialize_variables=False):  # shapes without weights
+    with weightless.shapes_only():  # shapes without weights
         network = networks.discriminator(tables, 1 / 16)
         small = networks.smaller_discriminator(network, tables, scale, 1 / 16)
     side = tables.image_size >> scale
