@@ -122,6 +122,7 @@ def _one_at_least(x):
     return tf.concat([x, blanks], axis=0)
 
 
+@functools.cache
 def _checks(least):
     """``_checked`` as a graph that all signatures share."""
     return tf.function(
@@ -189,18 +190,22 @@ def _decoded(data, channels, name):
     return exif.upright(pixels, exif.orientation(data))
 
 
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)] * 2, autograph=False)
+def _read(image, mask):
+    """Two files' picture, uint8 [H, W, 3], and holes, bool [H, W, 1]."""
+    return _decoded(image, 3, "images"), _decoded(mask, 1, "masks") > 127
+
+
 def _encoded_signature(signature):
     """``signature`` from and to encoded files, which may differ in size within a batch."""
 
     def one(encoded):
-        image, mask = _decoded(encoded[0], 3, "images"), _decoded(encoded[1], 1, "masks")
+        image, holes = _read(*encoded)
         completed = signature(
-            tf.cast(image, tf.float32)[None] / 255.0, tf.cast(mask > 127, tf.float32)[None]
+            tf.cast(image, tf.float32)[None] / 255.0, tf.cast(holes, tf.float32)[None]
         )["completed"][0]
-        completed = tf.where(
-            mask > 127, tf.cast(tf.round(tf.clip_by_value(completed, 0, 1) * 255), tf.uint8), image
-        )
-        return tf.io.encode_png(completed)
+        completed = tf.cast(tf.round(tf.clip_by_value(completed, 0, 1) * 255), tf.uint8)
+        return tf.io.encode_png(tf.where(holes, completed, image))
 
     @tf.function(input_signature=[ENCODED_IMAGES, ENCODED_MASKS], autograph=False)
     def encoded(images, masks):
