@@ -5,7 +5,9 @@ done nothing else. ``run_alone`` starts Python anew.
 """
 
 import contextlib
+import itertools
 import multiprocessing
+import multiprocessing.util
 import os
 import pathlib
 import runpy
@@ -14,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import unittest.mock
+from multiprocessing import forkserver, resource_tracker
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -38,8 +42,31 @@ COMMANDS = (
 OUTPUTS = ("stdout", "stderr")
 
 _forked = multiprocessing.get_context("forkserver")
-# Importing starts no thread of TensorFlow's: what is forked off afterwards is as good as new.
-_forked.set_forkserver_preload(["tests.preloaded"])
+
+
+def serve():
+    """Forks off the process that all commands are forked off, as soon as everything is imported.
+
+    Importing starts no thread of TensorFlow's: what is forked off afterwards is as good as new.
+    """
+    resource_tracker.ensure_running()
+    # It would start another Python, which would have to import everything once more.
+    with unittest.mock.patch.object(multiprocessing.util, "spawnv_passfds", _fork):
+        forkserver.ensure_running()
+
+
+def _fork(path, arguments, files):
+    """What ``spawnv_passfds`` does, with this process instead of a new interpreter."""
+    del path
+    if process := os.fork():
+        return process
+    try:
+        bounds = [2, *sorted(files), os.sysconf("SC_OPEN_MAX")]
+        for last, following in itertools.pairwise(bounds):
+            os.closerange(last + 1, following)
+        exec(arguments[-1], {})  # behind "-c"
+    finally:
+        os._exit(1)
 
 
 def run(module, *arguments, cwd=ROOT, timeout=300, meanwhile=lambda process: None, eager=False):

@@ -34,6 +34,7 @@ def pytest_sessionstart(session):
     """Imports everything quietly where tests run, which is not the process that hands them out."""
     if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", 0):
         importlib.import_module("tests.preloaded")
+        importlib.import_module("tests.commands").serve()
 
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
