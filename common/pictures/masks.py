@@ -245,9 +245,7 @@ def draw(spec, batch, height, width, seed):
     """
     kinds = [*dict.fromkeys(spec.kinds)]  # each is drawn once, however often it is named
     masks = [_DRAW[kind](spec, batch, height, width, seed) for kind in kinds]
-    choice = _choice(spec, kinds, batch, seed)
-    mask = tf.gather(tf.stack(masks, axis=1), choice, axis=1, batch_dims=1)
-    return tf.cast(mask, tf.float32)[..., None]
+    return tf.cast(_chosen(spec, kinds, masks, seed), tf.float32)[..., None]
 
 
 def draw_each(spec, batch, height, width, seed):
@@ -270,15 +268,17 @@ def draw_each(spec, batch, height, width, seed):
         return tf.pad(hole, [[0, 0], [0, count - 1], [0, 0], [0, 0]])
 
     kinds = [*dict.fromkeys(spec.kinds)]
-    each = tf.stack([of_kind(kind) for kind in kinds], axis=1)
-    each = tf.gather(each, _choice(spec, kinds, batch, seed), axis=1, batch_dims=1)
+    each = _chosen(spec, kinds, [of_kind(kind) for kind in kinds], seed)
     return tf.cast(tf.transpose(each, [0, 2, 3, 1]), tf.float32)
 
 
-def _choice(spec, kinds, batch, seed):
-    """Which of ``kinds`` each mask is of, int32 [batch]."""
-    drawn = _integers(seed, 0, [batch], 0, len(spec.kinds) - 1)
-    return tf.gather(tf.constant([kinds.index(kind) for kind in spec.kinds]), drawn)
+def _chosen(spec, kinds, masks, seed):
+    """For each mask of the batch the one of a kind that is drawn; ``masks`` are in their order."""
+    if len(kinds) == 1:
+        return masks[0]
+    drawn = _integers(seed, 0, masks[0].shape[:1], 0, len(spec.kinds) - 1)
+    choice = tf.gather(tf.constant([kinds.index(kind) for kind in spec.kinds]), drawn)
+    return tf.gather(tf.stack(masks, axis=1), choice, axis=1, batch_dims=1)
 
 
 def draw_one(spec, height, width, seed, index):
