@@ -1,5 +1,7 @@
 """Fixtures that several test modules share."""
 
+import atexit
+import gc
 import importlib
 import os
 import pathlib
@@ -15,6 +17,8 @@ os.environ.setdefault(
 # Of the processes that are started from here: large pages, which is a tenth of their time.
 os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 if "PYTEST_XDIST_WORKER" in os.environ:
+    # Behind what others do at the end. To take a million objects apart lasts seconds.
+    atexit.register(os._exit, 0)
     # There are as many workers as cores: with a pool of threads each they would fight.
     for name in (
         "TF_NUM_INTRAOP_THREADS",
@@ -35,6 +39,10 @@ def pytest_sessionstart(session):
     if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", 0):
         importlib.import_module("tests.preloaded")
         importlib.import_module("tests.commands").serve()
+
+
+def pytest_sessionfinish():
+    gc.freeze()  # pytest is about to look for garbage five times
 
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
