@@ -5,7 +5,6 @@ done nothing else. ``run_alone`` starts Python anew.
 """
 
 import contextlib
-import itertools
 import multiprocessing
 import multiprocessing.util
 import os
@@ -42,15 +41,20 @@ COMMANDS = (
 OUTPUTS = ("stdout", "stderr")
 
 _forked = multiprocessing.get_context("forkserver")
+# Importing starts no thread of TensorFlow's: what is forked off afterwards is as good as new.
+_forked.set_forkserver_preload(["tests.preloaded"])
 
 
 def serve():
     """Forks off the process that all commands are forked off, as soon as everything is imported.
 
-    Importing starts no thread of TensorFlow's: what is forked off afterwards is as good as new.
+    If it is too late for that, as somebody has used TensorFlow already, that will be a new Python
+    process, which imports everything once more.
     """
+    threads = pathlib.Path("/proc/self/task")
+    if not threads.is_dir() or len(list(threads.iterdir())) > len(sys._current_frames()):
+        return  # some are not Python's, and would be missing in a fork
     resource_tracker.ensure_running()
-    # It would start another Python, which would have to import everything once more.
     with unittest.mock.patch.object(multiprocessing.util, "spawnv_passfds", _fork):
         forkserver.ensure_running()
 
@@ -61,9 +65,11 @@ def _fork(path, arguments, files):
     if process := os.fork():
         return process
     try:
-        bounds = [2, *sorted(files), os.sysconf("SC_OPEN_MAX")]
-        for last, following in itertools.pairwise(bounds):
-            os.closerange(last + 1, following)
+        # Not closed: what is opened next would be given their numbers, which others still write to.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in map(int, os.listdir("/dev/fd")):
+            if number > 2 and number not in (nowhere, *files):
+                os.dup2(nowhere, number, inheritable=False)
         # It gives modules to pytest, and to nobody their code.
         sys.meta_path[:] = [
             x for x in sys.meta_path if not type(x).__module__.startswith("_pytest")
@@ -107,6 +113,7 @@ def _command(words, cwd, folder, eager):
     for number, name in enumerate(OUTPUTS, start=1):
         file = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
+        os.dup2(file, getattr(sys, name).fileno())  # another one where pytest captures it
         os.close(file)
     # What a process leaves that ends by ``os._exit``, AutoGraph's files above all, goes with it.
     tempfile.tempdir = os.environ["TMPDIR"] = folder
