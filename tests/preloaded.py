@@ -12,7 +12,7 @@ import cv2  # noqa: E402, F401
 import keras  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
 import tensorflow_datasets  # noqa: E402, F401
-from tensorflow.python.ops import gen_resource_variable_ops  # noqa: E402
+from tensorflow.python import pywrap_tfe  # noqa: E402
 
 import common  # noqa: E402
 import glcic  # noqa: E402
@@ -24,18 +24,10 @@ for package in (common, glcic, wgan_inpaint):
         if module.name not in COMMANDS:  # they are run
             importlib.import_module(module.name)
 
-_with_a_name = gen_resource_variable_ops.var_handle_op
-
-
-def _nameless(**options):
-    """For a variable of another name TensorFlow builds another kernel, half a millisecond each.
-
-    The name is for messages about variables that have no value.
-    """
-    return _with_a_name(**{**options, "debug_name": ""})
-
-
-gen_resource_variable_ops.var_handle_op = _nameless
+_wrap = pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction
+# Outside graphs TensorFlow makes a function of every operation of a new kind, which takes half a
+# millisecond; the operation itself a thirtieth. Every process begins with hundreds of them.
+pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction = lambda options, on: _wrap(options, False)
 
 # Of those million objects none is ever freed: they are not to be looked at again, nor, in a fork,
 # to be copied for that.
