@@ -1,7 +1,8 @@
-"""Random integers that are a function of a seed, with XLA and without the same.
+"""Random integers that are a function of a seed: the same eagerly, in a graph and with XLA.
 
-TensorFlow makes dozens of operations of every draw. Here they are built once, and each draw is one
-operation that calls them, in whatever shape.
+TensorFlow's generators and XLA's agree on integers only. TensorFlow makes dozens of operations of
+every draw; here they are built once, and each draw is one operation that calls them, in whatever
+shape.
 """
 
 import math
@@ -11,8 +12,6 @@ import tensorflow as tf
 
 def integers(shape, seed):
     """Draws from all of int32.
-
-    TensorFlow's generators and XLA's agree on integers only.
 
     Args:
       shape: of the result, a sequence or a tensor.

@@ -15,7 +15,10 @@ A hole is what is connected in the mask, pixels that touch at a corner included.
 
 import tensorflow as tf
 
+from common import stateless
 from common.pictures import masks
+
+_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
 
 def corners(holes, size, seed):
@@ -72,10 +75,7 @@ def _draw_pixels(missing, seed):
     Two tensors: in TensorFlow 2.21's graphs ``stack([a, b], 1)[:, 0, None, None]`` loses axes.
     """
     missing = tf.cast(missing, tf.int32)
-    # Integers: TensorFlow's and XLA's generators agree on nothing else.
-    numbers = tf.random.stateless_uniform(
-        tf.shape(missing)[:1], seed, 0, 2**31 - 1, tf.int32, alg="philox"
-    )
+    numbers = stateless.numbers(tf.shape(missing)[:1], seed, _SALT)
     in_rows = tf.reduce_sum(missing, axis=2)  # (B, H)
     # Of the missing pixels, counted from 0 in reading order, the one to find.
     numbers %= tf.maximum(tf.reduce_sum(in_rows, axis=1), 1)

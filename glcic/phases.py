@@ -47,7 +47,6 @@ RECONSTRUCTIONS = {
 }
 NAMES = {"squared": "mse", "absolute": "l1"}  # of L_M in the log, by its distance
 COLORS = {"grey": 0.5, "black": 0.0}  # of a hole that does not have the mean colour
-PATCHES_SALT = 1000  # holes are drawn from the same seed, with salts that are less
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,10 +255,8 @@ class PhasesTrainer(Trainer):
         """Where the local discriminator looks: corners for the holes and for the others."""
         if not self.patch_size:
             return None, None
-        fold_in = tf.random.experimental.stateless_fold_in
-        seed = fold_in(self.random("holes"), PATCHES_SALT, alg="philox")
-        both = tf.concat([holes, other_holes], axis=0)
-        return tf.split(patches.corners(both, self.patch_size // self.shrink, seed), 2)
+        both, size = tf.concat([holes, other_holes], axis=0), self.patch_size // self.shrink
+        return tf.split(patches.corners(both, size, self.random("holes")), 2)
 
     def _judge(self, images, places):
         seen = {"images": images}

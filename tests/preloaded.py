@@ -24,10 +24,12 @@ for package in (common, glcic, wgan_inpaint):
         if module.name not in COMMANDS:  # they are run
             importlib.import_module(module.name)
 
-_wrap = pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction
+_as_functions = pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction
 # Outside graphs TensorFlow makes a function of every operation of a new kind, which takes half a
 # millisecond; the operation itself a thirtieth. Every process begins with hundreds of them.
-pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction = lambda options, on: _wrap(options, False)
+pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction = lambda options, _: _as_functions(
+    options, False
+)
 
 # Of those million objects none is ever freed: they are not to be looked at again, nor, in a fork,
 # to be copied for that.

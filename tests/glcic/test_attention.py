@@ -60,7 +60,7 @@ def scene(height=24, width=20):
 
 def test_the_branch_is_beside_the_dilated_convolutions():
     plain = full("wang2020")[0]
-    with weightless.shapes_only():  # shapes without weights
+    with weightless.shapes_only():
         network = networks.completion_network(Glcic(attention=True).tables)
     kernel = 9 * 256 * 256
     three = np.array([kernel + 4 * 256, kernel + 2 * 256]) * 3

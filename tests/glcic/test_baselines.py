@@ -106,7 +106,7 @@ def shapes(network):
 
 
 def test_the_layers_are_the_papers_to_the_last_parameter():
-    with weightless.shapes_only():  # shapes without weights
+    with weightless.shapes_only():
         network, judge = baselines.completion_network(AUTHORS), baselines.discriminator()
         wider = baselines.completion_network(FAIR)
         assert shapes(network) == {

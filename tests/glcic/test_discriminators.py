@@ -37,7 +37,7 @@ def kinds(network, kind):
 
 def test_self_attention_stands_on_a_map_of_sixteen_and_norms_are_spectral(monkeypatch):
     monkeypatch.setattr(spectral, "_FIRST_ITERATIONS", 0)
-    with weightless.shapes_only():  # shapes without weights
+    with weightless.shapes_only():
         network = networks.discriminator(Glcic(self_attention=True).tables)
     assert not kinds(network, BatchNorm)
     assert kinds(network, spectral.SelfAttention) == ["global_attention", "local_attention"]

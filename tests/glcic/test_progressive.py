@@ -70,7 +70,7 @@ def test_a_smaller_discriminator_shares_all_but_its_first_rows(
 ):
     monkeypatch.setattr(spectral, "_FIRST_ITERATIONS", 0)
     tables = Glcic(architecture=architecture, **more).tables
-    with weightless.shapes_only():  # shapes without weights
+    with weightless.shapes_only():
         network = networks.discriminator(tables, 1 / 16)
         small = networks.smaller_discriminator(network, tables, scale, 1 / 16)
     side = tables.image_size >> scale
