@@ -51,9 +51,10 @@ class _Supervisor(keras.callbacks.Callback):
             values |= self.judged
         if done or self._due(self.schedule.log_every):
             self._log(values)
-        if done or self.interruption.requested or self._due(self.schedule.save_every):
+        stop = self.interruption.requested  # asked once: it may come while this is carried out
+        if done or stop or self._due(self.schedule.save_every):
             self._save()
-        if self.interruption.requested:
+        if stop:
             self.model.stop_training = True
 
     def _due(self, every):
@@ -165,6 +166,7 @@ def fit(trainer, plan, batches, run_dir, schedule, sample, jit_compile=False):
             except (InputError, tf.errors.OpError):
                 print(file=sys.stderr)  # the message is not to end up in the progress bar
                 raise
-    if interruption.requested:
+    complete = int(trainer.step) == sum(row.steps for row in plan)
+    if interruption.requested and not complete:
         logging.info("stopped at step %d; start the same command again to go on", int(trainer.step))
-    return int(trainer.step) == sum(row.steps for row in plan)
+    return complete

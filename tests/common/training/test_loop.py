@@ -153,6 +153,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoints(tmp_p
     assert float(model.weight) == pytest.approx(closed_form(9)[1], rel=1e-5)
 
 
+@pytest.mark.parametrize("reading", range(1, 6))
+def test_whenever_ctrl_c_comes_the_step_it_stops_at_is_saved(tmp_path, monkeypatch, reading):
+    class Interruption(training.Interruption):
+        """Ctrl-C came just before somebody asks for the n-th time."""
+
+        readings = 0
+
+        @property
+        def requested(self):
+            self.readings += 1
+            return self.readings >= reading
+
+        @requested.setter
+        def requested(self, value):
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Interruption", Interruption)
+        schedule = dataclasses.replace(QUIET, save_every=1000)
+        complete, model = fit(tmp_path, [row(4), row(2)], schedule)
+    stopped = int(model.step)
+    assert not complete and stopped < 6
+    assert kept(tmp_path)[-1:] == [stopped] * (stopped > 0)
+    complete, model = fit(tmp_path, [row(4), row(2)])
+    assert complete
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert float(model.weight) == pytest.approx(closed_form(6)[1], rel=1e-5)
+
+
 def test_ruined_weights_are_not_saved(tmp_path):
     class Ruined(Counter):
         def a_step(self, batch):
