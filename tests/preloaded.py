@@ -1,8 +1,10 @@
 """What a process has imported that runs tests, or that commands are forked off (``commands``)."""
 
+import functools
 import gc
 import importlib
 import pkgutil
+import typing
 
 from common import runtime
 
@@ -13,6 +15,7 @@ import keras  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
 import tensorflow_datasets  # noqa: E402, F401
 from tensorflow.python import pywrap_tfe  # noqa: E402
+from tensorflow.python.framework import ops  # noqa: E402
 
 import common  # noqa: E402
 import glcic  # noqa: E402
@@ -30,6 +33,15 @@ _as_functions = pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction
 pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction = lambda options, _: _as_functions(
     options, False
 )
+
+# Which line of Python made an operation is told in errors of TensorFlow and in debuggers. To look
+# for it, through a hundred calls of pytest's and Keras's, is a tenth of what tracing a graph takes.
+ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)
+
+# TensorFlow asks of everything whether it has a tensor's attributes. Which those are, Python 3.11
+# puts together each time, and later versions once.
+if hasattr(typing, "_get_protocol_attrs"):
+    typing._get_protocol_attrs = functools.cache(typing._get_protocol_attrs)
 
 # Of those million objects none is ever freed: they are not to be looked at again, nor, in a fork,
 # to be copied for that.
