@@ -14,7 +14,9 @@ import cv2  # noqa: E402, F401
 import keras  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
 import tensorflow_datasets  # noqa: E402, F401
+from tensorflow.core.protobuf import rewriter_config_pb2  # noqa: E402
 from tensorflow.python import pywrap_tfe  # noqa: E402
+from tensorflow.python.eager import context  # noqa: E402
 from tensorflow.python.framework import ops  # noqa: E402
 
 import common  # noqa: E402
@@ -33,6 +35,19 @@ _as_functions = pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction
 pywrap_tfe.TFE_ContextOptionsSetRunEagerOpAsFunction = lambda options, _: _as_functions(
     options, False
 )
+
+_config = context.Context.config.fget
+
+
+def _once(self):
+    config = _config(self)
+    rewriting = config.graph_options.rewrite_options
+    rewriting.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    return config
+
+
+# Graphs are optimized by all of Grappler's passes, but not by all of them a second time.
+context.Context.config = property(_once)
 
 # Which line of Python made an operation is told in errors of TensorFlow and in debuggers. To look
 # for it, through a hundred calls of pytest's and Keras's, is a tenth of what tracing a graph takes.

@@ -5,10 +5,9 @@ Where the development data is missing, the pictures are generated.
 
 import csv
 import json
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -113,42 +112,26 @@ def wait_for_step(step, run_dir, is_alive):
         time.sleep(0.002)
 
 
-def killed(step, arguments, run_dir):
-    """Runs the command until ``kill -9`` behind a step; the exit code."""
+def signalled(number, step, arguments, run_dir):
+    """Runs the command until it is sent a signal behind a step."""
 
-    def kill(process):
+    def send(process):
         wait_for_step(step, run_dir, process.is_alive)
-        process.kill()
+        os.kill(process.pid, number)
 
-    return commands.run(*arguments, meanwhile=kill).returncode
-
-
-def interrupted(step, arguments, run_dir):
-    """The same until Ctrl-C, in a Python of its own; (exit code, stderr)."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=commands.ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for_step(step, run_dir, lambda: process.poll() is None)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    return process.returncode, errors
+    return commands.run(*arguments, meanwhile=send)
 
 
 def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(run, faces, tmp_path):
     broken = tmp_path / "broken"
     arguments = (*command(faces, broken), "--noexport")
-    assert killed(4, arguments, broken) == -signal.SIGKILL
-    code, errors = interrupted(8, arguments, broken)
-    assert code == 130
-    assert "going on from step 3" in errors, "the steps of the discriminator were lost"
-    stopped = int(re.search(r"stopped at step (\d+); start the same command again", errors)[1])
+    killed = signalled(signal.SIGKILL, 4, arguments, broken)
+    assert killed.returncode == -signal.SIGKILL
+    interrupted = signalled(signal.SIGINT, 8, arguments, broken)
+    assert interrupted.returncode == 130
+    said = interrupted.stderr
+    assert "going on from step 3" in said, "the steps of the discriminator were lost"
+    stopped = int(re.search(r"stopped at step (\d+); start the same command again", said)[1])
     assert 8 <= stopped < 15
     done = commands.run(*arguments)
     assert done.returncode == 0, done.stderr

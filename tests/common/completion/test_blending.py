@@ -280,23 +280,23 @@ def test_a_large_picture_is_blended_around_its_hole_only(method):
     assert (blended[crop] == small).all()
 
 
-def large_holes(size=256):
+def large_holes(size=192):
     """Holes for a picture of which only small crops are blended whole: thick ones, all others."""
-    square = rectangle(69, 60, 130, 121, (size, size))
+    square = rectangle(52, 45, 98, 91, (size, size))
     scratches = np.zeros((size, size), np.uint8)
-    for start, end in (((5, 10), (246, 200)), ((240, 20), (15, 246)), ((120, 4), (130, 251))):
+    for start, end in (((4, 8), (184, 150)), ((180, 15), (11, 184)), ((90, 3), (97, 188))):
         cv2.line(scratches, start, end, 1, 7)
     scratches = scratches[..., None].astype(np.float32)
     thick = {
         "large square": square,
-        "large corner": rectangle(0, 0, 133, 150, (size, size)),
-        "large band": rectangle(75, 0, 101, size, (size, size)),
+        "large corner": rectangle(0, 0, 100, 113, (size, size)),
+        "large band": rectangle(56, 0, 76, size, (size, size)),
     }
     return thick, {
         "scratches": scratches,
         "scratches and a square": np.maximum(scratches, square),
-        "most at random": dots(0.8, 160),
-        "dots and a square": np.maximum(dots(0.5, 192), rectangle(50, 55, 80, 70, (192, 192))),
+        "most at random": dots(0.8, 128),
+        "dots and a square": np.maximum(dots(0.5, 144), rectangle(37, 41, 60, 53, (144, 144))),
     }
 
 
@@ -310,9 +310,9 @@ def ramp(shape, slope):
 
 
 def blend_in_parts(image, completed, mask, method):
-    """`blend` where no crop of more than 96 by 96 pixels may be blended whole."""
+    """`blend` where no crop of more than 72 by 72 pixels may be blended whole."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blending, "MAX_CROP", 96 * 96)
+        patch.setattr(blending, "MAX_CROP", 72 * 72)
         return blending.blend(image, completed, mask, method)
 
 
