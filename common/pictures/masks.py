@@ -45,7 +45,7 @@ def _center(spec, batch, height, width, seed):
     top, left = (height - side) // 2, (width - side) // 2
     mask = np.zeros((1, height, width), bool)
     mask[:, top : top + side, left : left + side] = True
-    return tf.repeat(tf.constant(mask), batch, axis=0)
+    return tf.broadcast_to(mask, [batch, height, width])
 
 
 def _rectangles(spec, batch, height, width, seed, square=False, over_edge=False):
@@ -96,7 +96,7 @@ def _one_side(side, batch, height, width):
         "top": (rows < height // 2) & (columns >= 0),
         "bottom": (rows >= height // 2) & (columns >= 0),
     }[side]
-    return tf.repeat(mask, batch, axis=0)
+    return tf.broadcast_to(mask, [batch, height, width])
 
 
 def _half(spec, batch, height, width, seed):
@@ -132,7 +132,7 @@ def _grid(spec, batch, height, width, seed):
     del seed
     rows, columns = _axes(height, width)
     mask = (rows % spec.grid_step != 0) | (columns % spec.grid_step != 0)
-    return tf.repeat(mask, batch, axis=0)
+    return tf.broadcast_to(mask, [batch, height, width])
 
 
 _SEGMENTS = 4  # of a stroke

@@ -1,8 +1,8 @@
 """Feature maps of VGG19 for perceptual losses.
 
-The network is ``keras.applications.VGG19``, cut behind the last layer that is asked for. Its
-weights come from Keras (a download) or from a file: the .h5 that Keras downloads (with or without
-its dense layers), a .weights.h5 of the whole network without them, or an .npz with arrays
+The network is that of ``keras.applications.VGG19``, built up to the last layer that is asked for.
+Its weights come from Keras (a download) or from a file: the .h5 that Keras downloads (with or
+without its dense layers), a .weights.h5 of the whole network without them, or an .npz with arrays
 ``block1_conv1__kernel`` (HWIO), ``block1_conv1__bias`` and so on. Preprocessing is Keras's
 "caffe": BGR in 0..255 minus the ImageNet mean.
 """
@@ -16,6 +16,14 @@ import tensorflow as tf
 
 from common.errors import InputError, reason
 
+# Channels of the convolutions (Simonyan & Zisserman 2015, Table 1, E) by Keras's names. Between two
+# blocks the maps are halved by their maxima.
+CHANNELS = {
+    f"block{block}_conv{number}": channels
+    for block, (count, channels) in enumerate(((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)), 1)
+    for number in range(1, count + 1)
+}
+
 # relu1_1, relu2_1 and relu3_1 of Wang & Wang 2020, Section 3: Keras's layers end in their ReLU.
 WANG2020_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1")
 
@@ -26,8 +34,35 @@ TORCHVISION = 255 * 0.225
 _BGR_MEAN = (103.939, 116.779, 123.68)
 
 
-def _layer_weights(path):
-    """Reads {layer name: [kernel, bias]} from an .npz file or one of Keras's older .h5 files."""
+def _network(layers, dtype, linear):
+    """A model from pictures to the maps of these layers, behind or before their ReLU."""
+    if unknown := [name for name in layers if name not in CHANNELS]:
+        raise ValueError(f"VGG19 has no convolution {unknown[0]}")
+    x = images = keras.Input([None, None, 3])
+    maps = {}
+    for name, channels in CHANNELS.items():
+        if name.endswith("conv1") and maps:
+            x = keras.layers.MaxPooling2D(2, dtype=dtype)(x)
+        before = keras.layers.Conv2D(channels, 3, padding="same", dtype=dtype, name=name)(x)
+        x = keras.layers.ReLU(dtype=dtype)(before)
+        maps[name] = before if linear else x
+        if maps.keys() >= set(layers):
+            break
+    return keras.Model(images, [maps[name] for name in layers])
+
+
+def _keras_weights(weights, file=None):
+    """{layer name: [kernel, bias]} of ``keras.applications.VGG19`` with these weights."""
+    vgg = keras.applications.VGG19(include_top=False, weights=weights)
+    if file:
+        vgg.load_weights(file)
+    return {name: vgg.get_layer(name).get_weights() for name in CHANNELS}
+
+
+def _file_weights(path):
+    """Reads {layer name: [kernel, bias]} from a file of any kind."""
+    if path.name.endswith(".weights.h5"):
+        return _keras_weights(None, path)
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             names = [key.removesuffix("__kernel") for key in arrays if key.endswith("__kernel")]
@@ -41,30 +76,37 @@ def _layer_weights(path):
         }
 
 
-def _load_file(vgg, needed, path):
-    """Sets the weights of VGG19's layers of the names ``needed`` from a file."""
+def _set_weights(network, weights):
+    """Gives a network's convolutions their weights: {layer name: [kernel, bias]}."""
+    for layer in network.layers:
+        if layer.weights:
+            if layer.name not in weights:
+                raise InputError(f"no layer {layer.name}")
+            layer.set_weights(weights[layer.name])
+
+
+def _load_file(network, path):
+    """Sets the weights of a network's convolutions from a file."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"--vgg19_weights: no file {path}; give an .h5 or .npz file")
     try:
-        if path.name.endswith(".weights.h5"):
-            vgg.load_weights(path)
-            return
-        weights = _layer_weights(path)
-        if missing := [name for name in needed if name not in weights]:
-            raise InputError(f"no layer {missing[0]}")
-        for name in needed:
-            vgg.get_layer(name).set_weights(weights[name])
+        _set_weights(network, _file_weights(path))
     except Exception as error:  # NumPy, h5py and Keras raise a dozen types for a broken file
         raise InputError(
             f"--vgg19_weights: {path} holds no VGG19 weights ({reason(error)})"
         ) from error
 
 
-def _linear(layer):
-    """A twin of a convolution without its ReLU, on the same input."""
-    changed = {"activation": "linear", "name": f"{layer.name}_linear"}
-    return keras.layers.Conv2D.from_config({**layer.get_config(), **changed})
+def _download():
+    """Keras's ImageNet weights: {layer name: [kernel, bias]}."""
+    try:
+        return _keras_weights("imagenet")
+    except Exception as error:
+        raise InputError(
+            f"VGG19's ImageNet weights could not be downloaded ({reason(error)}); "
+            "name a file with --vgg19_weights=FILE, or set --beta=0"
+        ) from error
 
 
 def feature_extractor(
@@ -74,7 +116,7 @@ def feature_extractor(
 
     Args:
       weights: "imagenet" (downloaded by Keras on first use), a file, or None for random ones.
-      layers: names of the layers of ``keras.applications.VGG19`` to read, in order.
+      layers: names of convolutions of ``keras.applications.VGG19`` to read, in order.
       dtype: Keras dtype policy of the convolutions.
       linear: read the layers before their ReLU, as torchvision's ``features[:31]`` ends at conv5_2.
       divisor: of the features.
@@ -85,39 +127,17 @@ def feature_extractor(
 
     Raises:
       InputError: the weights cannot be had.
+      ValueError: VGG19 has no such layer.
     """
-    try:
-        vgg = keras.applications.VGG19(
-            include_top=False, weights="imagenet" if weights == "imagenet" else None
-        )
-    except Exception as error:
-        raise InputError(
-            f"VGG19's ImageNet weights could not be downloaded ({reason(error)}); "
-            "name a file with --vgg19_weights=FILE, or set --beta=0"
-        ) from error
-    read = [vgg.get_layer(name) for name in layers]
-    twins = [_linear(layer) for layer in read] if linear else []
-    outputs = [twin(layer.input) for twin, layer in zip(twins, read, strict=False)]
-    inner = keras.Model(vgg.inputs[0], outputs or [layer.output for layer in read])
-    if weights not in ("imagenet", None):
-        inside = {layer.name for layer in (*inner.layers, *read)}
-        needed = [layer.name for layer in vgg.layers if layer.weights and layer.name in inside]
-        _load_file(vgg, needed, weights)
-    for twin, layer in zip(twins, read, strict=False):
-        twin.set_weights(layer.get_weights())
-    if dtype != "float32":
-        loaded = inner.get_weights()
-        inner = keras.models.clone_model(
-            inner,
-            clone_function=lambda layer: layer.__class__.from_config(
-                {**layer.get_config(), "dtype": dtype}
-            ),
-        )
-        inner.set_weights(loaded)
-    inner.trainable = False
+    network = _network(layers, dtype, linear)
+    if weights == "imagenet":
+        _set_weights(network, _download())
+    elif weights is not None:
+        _load_file(network, weights)
+    network.trainable = False
 
     def features(images):
-        maps = inner(tf.reverse(images, [-1]) * 255.0 - tf.constant(_BGR_MEAN))
+        maps = network(tf.reverse(images, [-1]) * 255.0 - tf.constant(_BGR_MEAN))
         maps = tf.nest.flatten(maps)  # Keras returns a single output without its list
         return maps if divisor == 1 else [x / tf.cast(divisor, x.dtype) for x in maps]
 
