@@ -125,6 +125,8 @@ class Extractor:
         self.linear = linear
         self._smallest_for_maps = 1 if map_size[0] else smallest
         self._smallest_for_vectors = 1 if vector_size[0] else smallest
+        if map_size == (None, None):
+            network = _graph(network)  # traced once for both
         self._maps = _graph(lambda images: _maps(network(_resize(images, *map_size))))
         self._vectors = _graph(lambda images: _vectors(network(_resize(images, *vector_size))))
         channels = [x.shape[-1] for x in _traced(source, self._maps)]
