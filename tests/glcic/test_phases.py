@@ -13,12 +13,12 @@ from common.pictures import images as image_files
 from common.pictures import masks
 from common.pictures.masks import MaskSpec
 from common.settings import own
-from common.training import losses
+from common.training import losses, vgg19
 from common.training.runs import Row
 from common.training.trainer import describe
 from glcic import networks, patches, phases
 from glcic.networks import Conv
-from glcic.settings import Glcic
+from glcic.settings import PAPERS_LAYERS, Glcic
 
 # The papers' building blocks in small: 16 px images, 8 px patches.
 SMALL = networks.Architecture(
@@ -553,6 +553,11 @@ def joint_values(monkeypatch, **chosen):
         trainer.prepare(lambda count: IMAGES.numpy()[:count])
         _known_values[key] = step(trainer, "joint")
     return _known_values[key]
+
+
+def test_every_convolution_of_vgg19_may_be_named_for_the_content_loss():
+    (field,) = (field for field in dataclasses.fields(Glcic) if field.name == "content_layer")
+    assert field.metadata["choices"] == (PAPERS_LAYERS, *vgg19.CHANNELS)
 
 
 @pytest.mark.parametrize(
