@@ -103,7 +103,7 @@ def test_only_an_average_gets_statistics_of_its_own(trained, tmp_path):
     ("old", "new"),
     [
         ("--width=4\n", "--width=8\n"),
-        ("--width=4\n", ""),
+        ("--latent=6\n", ""),
         ("--objective=wgan_gp", "--objective=vae"),
         ("--architecture=dcgan", "--architecture=wang2020"),
         ("--critic_norm=none", "--critic_norm=batch"),
