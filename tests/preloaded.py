@@ -50,7 +50,7 @@ def _once(self):
 context.Context.config = property(_once)
 
 # Which line of Python made an operation is told in errors of TensorFlow and in debuggers. To look
-# for it, through a hundred calls of pytest's and Keras's, is a tenth of what tracing a graph takes.
+# for it, through a hundred calls of pytest's and Keras's, is a sixth of what tracing a graph takes.
 ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)
 
 # TensorFlow asks of everything whether it has a tensor's attributes. Which those are, Python 3.11
