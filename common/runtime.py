@@ -77,17 +77,52 @@ def choose_precision(choice="auto"):
     return policy
 
 
-def choose_xla(choice="auto"):
-    """Resolves ``--xla`` to a bool: "auto" compiles with XLA on a GPU and not on a CPU.
+def choose_xla(choice="auto", policy="float32"):
+    """Resolves ``--xla`` to a bool.
 
-    XLA's CPU code for these networks is half as fast as the oneDNN kernels.
+    Args:
+      choice: one of ``SWITCH``; "auto" compiles with XLA on a GPU and, on a CPU, where TensorFlow's
+        own kernels cannot train with the policy. XLA's CPU code for these networks is half as fast
+        as the oneDNN kernels.
+      policy: what is trained with, of ``choose_precision``; "float32" where nothing is.
+
+    Raises:
+      InputError: "off" where training needs it.
     """
     tf = import_tensorflow()
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    compile_it = {"on": True, "off": False}.get(choice, on_gpu)
-    why = "as asked" if choice != "auto" else "GPU" if on_gpu else "CPU: oneDNN is faster"
+    needed = not on_gpu and policy == "mixed_bfloat16" and not _kernels_train_in_bfloat16()
+    if choice == "off" and needed:
+        raise InputError(
+            "--xla=off: without XLA TensorFlow cannot train in bfloat16 on this CPU; leave it out, "
+            "or start a run with --precision=float32"
+        )
+    compile_it = choice == "on" or choice == "auto" and (on_gpu or needed)
+    if choice != "auto":
+        why = "as asked"
+    elif needed:
+        why = "CPU: without it no training in bfloat16"
+    else:
+        why = "GPU" if on_gpu else "CPU: oneDNN is faster"
     logging.info("XLA: %s (%s)", "on" if compile_it else "off", why)
     return compile_it
+
+
+def _kernels_train_in_bfloat16():
+    """Whether a dilated convolution has a gradient there: of the CPU kernels, oneDNN's alone have.
+
+    They multiply bfloat16 on processors with AVX-512 only, or what came after it.
+    """
+    tf = import_tensorflow()
+    image, kernel = tf.ones([1, 5, 5, 1], tf.bfloat16), tf.ones([3, 3, 1, 1], tf.bfloat16)
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        result = tf.nn.conv2d(image, kernel, 1, "SAME", dilations=2)
+    try:
+        tape.gradient(result, kernel)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def seed_everything(seed, deterministic=False):

@@ -25,7 +25,12 @@ def define_seed():
 
 def define_xla():
     """Defines ``--xla``, for commands whose graph it compiles."""
-    flags.DEFINE_enum("xla", "auto", runtime.SWITCH, "Compile with XLA; auto: on a GPU only.")
+    flags.DEFINE_enum(
+        "xla",
+        "auto",
+        runtime.SWITCH,
+        "Compile with XLA; auto: on a GPU, and on a CPU that else could not train in bfloat16.",
+    )
 
 
 def define_training():

@@ -126,7 +126,8 @@ def train(method, own, job):
     room = method.load()
     cv2.setNumThreads(1)  # several pictures are prepared at a time
     runtime.seed_everything(own.seed, job.deterministic)
-    policy, jit_compile = runtime.choose_precision(job.precision), runtime.choose_xla(job.xla)
+    policy = runtime.choose_precision(job.precision)
+    jit_compile = runtime.choose_xla(job.xla, policy)
     if job.dry_run:
         print(job.flags + describe(room.networks(own, policy)))
         return 0

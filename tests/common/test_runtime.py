@@ -1,9 +1,13 @@
-"""A command ends when it is told to."""
+"""What a command settles for its processor; it ends when it is told to."""
 
 import signal
 import subprocess
 import sys
 
+import pytest
+
+from common import runtime
+from common.errors import InputError
 from tests import commands
 
 # For minutes in C, as in a graph of TensorFlow's.
@@ -40,3 +44,13 @@ def test_a_second_ctrl_c_ends_what_the_first_one_cannot_reach():
     finally:
         process.kill()
     assert process.returncode == 130 and errors == "\nerror: interrupted\n"
+
+
+def test_xla_trains_in_bfloat16_where_a_processor_has_no_kernels_for_it(monkeypatch):
+    if "avx512f" in runtime._cpu_flags():
+        assert not runtime.choose_xla("auto", "mixed_bfloat16"), "oneDNN is faster"
+    monkeypatch.setattr(runtime, "_kernels_train_in_bfloat16", lambda: False)
+    assert not runtime.choose_xla("auto")
+    assert runtime.choose_xla("auto", "mixed_bfloat16")
+    with pytest.raises(InputError, match="^--xla=off: .* bfloat16"):
+        runtime.choose_xla("off", "mixed_bfloat16")
