@@ -186,6 +186,22 @@ def random_latents(count, latent, seed):
     return 2 * uniform([count, latent], seed) - 1
 
 
+def each(x, times):
+    """Every entry so many times, one behind the other: [N, ...] to [N times, ...].
+
+    That is ``tf.repeat``, by a third of its operations.
+
+    Args:
+      x: a tensor of known rank.
+      times: an integer or a scalar tensor.
+    """
+    tiled = tf.tile(tf.expand_dims(x, 1), [1, times, *[1] * (x.shape.rank - 1)])
+    entry = x.shape[1:]
+    if entry.is_fully_defined():
+        return tf.reshape(tiled, [-1, *entry])
+    return tf.reshape(tiled, tf.concat([[-1], tf.shape(x)[1:]], axis=0))
+
+
 def calibrate(generator, batches=100):
     """Sets BatchNorm's moving statistics to those of a generator's own pictures.
 

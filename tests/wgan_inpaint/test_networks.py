@@ -248,3 +248,11 @@ def test_folded_they_are_the_same_functions(options):
         np.testing.assert_allclose(folded.at(tf.float32)(x), expected, atol=tolerance)
         rounded = folded.at(tf.bfloat16)(x)
         assert np.abs(rounded - expected).mean() < 0.06 * np.abs(expected).mean()
+
+
+@pytest.mark.parametrize("shape", [[None, 3, 2], [None, None, 2], [None]])
+def test_each_entry_is_repeated(shape):
+    x = tf.reshape(tf.range(12.0), [2, 3, 2] if len(shape) > 1 else [12])
+    for times in (1, 4, tf.constant(3)):
+        repeated = tf.function(lambda x, n=times: networks.each(x, n), [tf.TensorSpec(shape)])
+        np.testing.assert_array_equal(repeated(x), np.repeat(x, times, axis=0))

@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from common.training import layers
+from wgan_inpaint.networks import each
 
 LEAK = 0.2  # of LeakyReLU
 STYLE = 96  # channels of either half of the style
@@ -67,7 +68,7 @@ class ForSamples(keras.layers.Layer):
     def call(self, inputs):
         """([B, ...], z [B, K, Z]) -> [B K, ...]."""
         x, z = inputs
-        return tf.repeat(x, tf.shape(z)[1], axis=0)
+        return each(x, tf.shape(z)[1])
 
     def compute_output_shape(self, input_shape):
         """The first one's, of an unknown number."""

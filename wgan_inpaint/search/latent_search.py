@@ -302,7 +302,7 @@ class LatentSearch:
           A function from z [N, Z] to (context [N], prior [N], pictures [N, S, S, 3]).
         """
         repeats = self.settings.restarts
-        target, weights = (tf.repeat(x, repeats, axis=0) for x in self.observe(images, masks))
+        target, weights = (networks.each(x, repeats) for x in self.observe(images, masks))
         generate, score = (
             network.at(self.dtype) for network in (self.networks.generator, self.networks.critic)
         )
