@@ -23,8 +23,10 @@ import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.image import BboxImage
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from common.errors import InputError
 from common.pictures.images import (
@@ -354,15 +356,18 @@ class _Canvas:
     def __init__(self, width, height):
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+        self.figure.suppressComposite = True  # each picture one of its own, in vectors too
 
     def picture(self, image, left, top):
         """Places `[H, W, 3]` so that its pixels are the figure's pixels."""
         height, width = image.shape[:2]
         bottom = self.height - top - height
         box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
-        axes = self.figure.add_axes(box)
-        axes.imshow(np.clip(image, 0, 1), interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
+        # Axes, and all that is on them, would take as long as the drawing.
+        place = TransformedBbox(Bbox.from_bounds(*box), self.figure.transFigure)
+        shown = BboxImage(place, interpolation="nearest", origin="upper")
+        shown.set_data(np.clip(image, 0, 1))
+        self.figure.add_artist(shown)
 
     def diagram(self, left, top, width, curve, xlabel, ylabel):
         """Draws a curve, with the room for its vertical axis inside `width`; returns the axes."""

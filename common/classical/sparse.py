@@ -108,10 +108,16 @@ def _pursuit(dictionary, signals, roots, atoms):
     linear_model = shared.library(LIBRARY)
     weighted = dictionary * roots
     lengths = np.maximum(np.linalg.norm(weighted, axis=0), 1e-12)
+    weighted = np.asfortranarray(weighted / lengths)
+    gram = (weighted.T @ weighted).T  # symmetric; turned, it lies as the pursuit wants it
     with warnings.catch_warnings():
         # It says so when fewer atoms fit a patch exactly.
         warnings.simplefilter("ignore", RuntimeWarning)
-        code = linear_model.orthogonal_mp(
-            weighted / lengths, signals * roots, n_nonzero_coefs=atoms, precompute=True
+        code = linear_model.orthogonal_mp_gram(
+            gram,
+            weighted.T @ (signals * roots),
+            n_nonzero_coefs=atoms,
+            copy_Gram=False,
+            copy_Xy=False,
         )
     return code.reshape(len(lengths), -1) / lengths[:, None]

@@ -150,7 +150,9 @@ def continued(values, hole):
             rough = cv2.resize(estimate, size, interpolation=cv2.INTER_LINEAR).reshape(level.shape)
         estimate = np.where(missing[..., None], rough, level).astype(np.float32)
         for _ in range(steps):
-            wide = np.pad(estimate, [(1, 1), (1, 1), (0, 0)], "edge")
+            # As np.pad does, which takes longer than all the rest.
+            wide = cv2.copyMakeBorder(estimate, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+            wide = wide.reshape(*wide.shape[:2], -1)  # OpenCV drops an axis of one channel
             around = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
             estimate = np.where(missing[..., None], around / 4, level).astype(np.float32)
     result = whole.astype(np.float32)

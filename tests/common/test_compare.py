@@ -1,6 +1,7 @@
 """The comparison measures what it says, of the same holes for all, whatever the batches."""
 
 import csv
+import functools
 import io
 import pathlib
 import sys
@@ -71,7 +72,9 @@ class Grey(tf.Module):
 mean_color, telea = classical.method("mean_color"), classical.method("telea")
 
 
+@functools.cache
 def holes(seed=3, *kinds, **settings):
+    """One object for all tests: it makes a graph of its own for every size of a picture."""
     return Holes(kinds or SPEC.kinds, seed=seed, hole_min=4, hole_max=9, **settings)
 
 

@@ -119,6 +119,12 @@ def test_the_flow_is_continued_harmonically():
     np.testing.assert_allclose(propagation.continued(given, hole), plane, atol=0.15)
 
 
+def test_beyond_the_border_the_flow_stays_as_it_is():
+    flow, hole = np.full((40, 50, 2), 3, np.float32), np.zeros((40, 50), bool)
+    hole[:20, :15] = hole[30:, 40:] = True
+    np.testing.assert_allclose(propagation.continued(flow, hole), flow, atol=1e-5)
+
+
 def test_all_is_counted_and_what_cannot_be_done_is_refused():
     seen = []
     work = pan()

@@ -213,20 +213,20 @@ def test_a_step_between_two_windows_is_faded_over_their_overlap():
 
 def test_the_packaged_network_leaves_no_seam_where_a_band_is_cut(faces_and_photographs):
     photos = map(images.read_image, sorted(faces_and_photographs["photos"].iterdir()))
-    # The band and 64 pixels of context.
-    image = next(photo for photo in photos if photo.shape[1] >= 384)[:158, :384]
-    mask = rectangle(*image.shape[:2], 64, 0, 30, image.shape[1])
-    completer = Completer(load_model("shipped:glcic", "float32"), max_side=256)
+    # The band and 48 pixels of context.
+    image = next(photo for photo in photos if photo.shape[1] >= 288)[:126, :288]
+    mask = rectangle(*image.shape[:2], 48, 0, 30, image.shape[1])
+    completer = Completer(load_model("shipped:glcic", "float32"), max_side=192)
     completed = completer(image, mask)
-    jumps = np.abs(np.diff(completed[64:94], axis=1)).mean(axis=(0, 2))
-    at_cuts = np.array([127, 255])  # 64 pixels of context leave 128 of a window
+    jumps = np.abs(np.diff(completed[48:78], axis=1)).mean(axis=(0, 2))
+    at_cuts = np.array([95, 191])  # 48 pixels of context leave 96 of a window
     assert jumps[at_cuts].mean() < 1.3 * np.delete(jumps, at_cuts).mean()
 
 
 def test_many_small_holes_share_few_windows():
     for share in (0.003, 0.2, 0.8):
-        spy = Spy(lambda images, _: images, hole_size=64)
-        Completer(spy.model, max_side=512)(noise(1200, 1600), dots(1200, 1600, share))
+        spy = Spy(lambda images, _: images, hole_size=32)
+        Completer(spy.model, max_side=256)(noise(600, 800), dots(600, 800, share))
         assert len(spy.calls) <= 60  # the inner parts of 35 windows cover the picture
 
 

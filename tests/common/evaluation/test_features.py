@@ -337,6 +337,7 @@ def test_inception_gives_2048_features_of_images_in_its_own_range_and_size(monke
         ("ResNet50", [64, 256, 512, 1024, 2048]),
     ],
 )
+@pytest.mark.usefixtures("blank_kernels")
 def test_the_other_networks_give_maps_of_five_resolutions(name, channels):
     maps = features._keras_network(name, weights=None).maps(photograph())
     assert [x.shape[-1] for x in maps] == channels

@@ -72,33 +72,46 @@ def test_it_is_a_double_loop_over_places_and_keys(size, chunk, propagate):
         np.testing.assert_allclose(found[n], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("scores", "sizes"),
-    [(attention.SCORES, [(12, 10), (9, 15)]), (600, [(9, 15)])],  # all rows at once; few
-)
-def test_compiled_for_any_size_it_is_the_same(scores, sizes, monkeypatch):
-    monkeypatch.setattr(attention, "SCORES", scores)
+def found_and_gradient(features, missing):
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        found = attention.contextual_attention(features, missing)
+        loss = tf.reduce_sum(found * tf.cos(features))
+    return found, tape.gradient(loss, features)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """``found_and_gradient`` as one graph for every size and every number of scores."""
 
     @tf.function(
         jit_compile=True,
         autograph=False,
-        input_signature=[tf.TensorSpec([None, None, None, n]) for n in (3, 1)],
+        input_signature=[
+            *(tf.TensorSpec([None, None, None, n]) for n in (3, 1)),
+            tf.TensorSpec([], tf.int32),
+        ],
     )
-    def compiled(features, missing):
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            found = attention.contextual_attention(features, missing)
-            loss = tf.reduce_sum(found * tf.cos(features))
-        return found, tape.gradient(loss, features)
+    def graph(features, missing, scores):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "SCORES", scores)
+            return found_and_gradient(features, missing)
 
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("scores", "sizes"),
+    [(attention.SCORES, [(12, 10), (9, 15)]), (600, [(9, 15)])],  # all rows at once; few
+)
+def test_compiled_for_any_size_it_is_the_same(compiled, scores, sizes, monkeypatch):
+    monkeypatch.setattr(attention, "SCORES", scores)
     for size in sizes:
         features, missing = map(tf.constant, scene(*size))
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            found = attention.contextual_attention(features, missing)
-            loss = tf.reduce_sum(found * tf.cos(features))
         together = zip(
-            compiled(features, missing), (found, tape.gradient(loss, features)), strict=True
+            compiled(features, missing, tf.constant(scores)),
+            found_and_gradient(features, missing),
+            strict=True,
         )
         for ours, eager in together:
             np.testing.assert_allclose(ours, eager, atol=2e-3)

@@ -6,6 +6,7 @@ import math
 import pathlib
 import re
 import resource
+import shutil
 import signal
 
 import keras
@@ -253,6 +254,14 @@ def overwrite(path):
     path.write_bytes(content)
 
 
+@pytest.fixture(scope="module")
+def four_steps(tmp_path_factory):
+    """A run that is to be copied, not changed."""
+    run_dir = tmp_path_factory.mktemp("four_steps")
+    fit(run_dir, [row(4)])
+    return run_dir
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "begins"),
     [
@@ -265,8 +274,10 @@ def overwrite(path):
         ("ckpt-4.data-00000-of-00001", overwrite, 2),
     ],
 )
-def test_a_run_goes_on_from_the_latest_checkpoint_that_is_whole(tmp_path, name, damage, begins):
-    fit(tmp_path, [row(4)])
+def test_a_run_goes_on_from_the_latest_checkpoint_that_is_whole(
+    tmp_path, four_steps, name, damage, begins
+):
+    shutil.copytree(four_steps, tmp_path, dirs_exist_ok=True)
     run, log = RunDirectory(tmp_path), (tmp_path / "metrics.jsonl").read_text()
     damage(run.checkpoints / name)
     assert run.checkpoint().endswith(f"ckpt-{begins}")
@@ -285,8 +296,8 @@ def test_a_run_goes_on_from_the_latest_checkpoint_that_is_whole(tmp_path, name, 
     assert kept(tmp_path) == [2, 4, 6]
 
 
-def test_a_run_without_a_whole_checkpoint_never_begins_anew(tmp_path):
-    fit(tmp_path, [row(4)])
+def test_a_run_without_a_whole_checkpoint_never_begins_anew(tmp_path, four_steps):
+    shutil.copytree(four_steps, tmp_path, dirs_exist_ok=True)
     run = RunDirectory(tmp_path)
     log = run.metrics.read_bytes()
     for path in run.checkpoints.glob("*.data*"):

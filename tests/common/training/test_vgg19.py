@@ -135,6 +135,7 @@ def test_the_file_that_keras_downloads_is_read(tmp_path, weights, images, expect
     assert_features(vgg19.feature_extractor(path)(images), expected)
 
 
+@pytest.mark.usefixtures("blank_kernels")
 def test_a_weights_file_of_keras_3_is_read(tmp_path, weights, images, expected):
     vgg = keras.applications.VGG19(include_top=False, weights=None)
     for name, arrays in weights.items():
