@@ -127,7 +127,8 @@ def signalled(number, step, arguments, run_dir, **options):
 def test_a_killed_and_an_interrupted_run_end_as_an_uninterrupted_one(run, faces, tmp_path):
     broken = tmp_path / "broken"
     arguments = (*command(faces, broken), "--noexport")
-    # It is killed behind the same first three steps, and loses what it does then: no graph is needed.
+    # It begins behind the same three steps and loses what it does until it is killed: no graph is
+    # needed for that.
     shutil.copytree(run, broken)
     commands.lose_steps(broken, 3)
     log = broken / "metrics.jsonl"
