@@ -113,7 +113,7 @@ def run(photos):
     """What it has trained; the completion network's output depends on what it sees."""
     told = (
         "--attention", "--width=0.03", "--batch_size=2", "--completion_steps=1",
-        "--discriminator_steps=0", "--joint_steps=0", "--noexport",
+        "--discriminator_steps=0", "--joint_steps=0", "--noexport", "--fill=grey",
         "--dataset=photos", "--resize_min=128", "--resize_max=128",
     )  # fmt: skip
     result = commands.run("glcic.train", *told, "--run_dir=run", cwd=photos.parent, eager=True)

@@ -150,7 +150,7 @@ def test_a_run_through_all_sizes_may_be_stopped_between_two(tmp_path):
         "--completion_steps=1", "--discriminator_steps=1", "--precision=float32",
         "--progressive=completion:32:1:2,discriminator:64:1:2,joint:64:1:2", "--log_every=1",
         "--sample_every=0", "--optimizer=adam", "--learning_rate=0.01", "--deterministic",
-        "--joint_steps=2", "--noexport",
+        "--joint_steps=2", "--noexport", "--fill=grey",
     )  # fmt: skip
     result = commands.run("glcic.train", *told, "--run_dir=once", cwd=tmp_path, eager=True)
     assert result.returncode == 0, result.stderr

@@ -37,6 +37,7 @@ def test_a_run_begins_with_another_ones_weights(tmp_path):
             "glcic.train", f"--dataset={tmp_path}/pictures", f"--run_dir={tmp_path}/{name}",
             "--width=0.03", "--batch_size=1", "--optimizer=adam", "--discriminator_steps=0",
             "--joint_steps=0", "--completion_steps=1", "--sample_every=0", "--noexport",
+            "--fill=grey",
             *more, eager=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
