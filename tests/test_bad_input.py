@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from common import locks
 from common.serving import export
-from glcic import inference, networks
 from tests import commands
+from tests.glcic.test_export import Grey
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,7 @@ def place(tmp_path_factory):
     cv2.imwrite(str(root / "mask.png"), mask)
     cv2.imwrite(str(root / "small_mask.png"), mask[:64, :64])
     (root / "bad_mask.png").write_bytes(b"no picture at all")
-    network = networks.completion_network(networks.ARCHITECTURES["wang2020"], 1 / 32)
-    folded = inference.FoldedCompletion(network)
-    export.save(folded, root / "model", {"hole_size": 64})
+    export.save(Grey(), root / "model", {"hole_size": 64})
     module = tf.Module()
     module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32)])
     tf.saved_model.save(module, str(root / "foreign"), signatures={"serving_default": module.f})

@@ -24,7 +24,7 @@ import wgan_inpaint
 from common.completion import models
 from common.errors import InputError
 from common.pictures import images
-from tests import commands
+from tests import commands, test_start
 
 ROOT = commands.ROOT
 PACKAGES = (common, flags, glcic, wgan_inpaint)
@@ -98,10 +98,11 @@ def test_every_command_is_shown():
 def test_documented_commands_parse():
     """``--only_check_args`` parses the flags and flagfiles, then exits."""
     found = documented_commands()
-    for (module, arguments), place in found.items():
-        result = commands.run(module, *arguments, "--only_check_args")
-        shown = f"{place}: {module} {' '.join(arguments)}: {result.stderr[-500:]}"
-        assert result.returncode == 0 and "Traceback" not in result.stderr, shown
+    calls = [(module, (*arguments, "--only_check_args")) for module, arguments in found]
+    answers = test_start.answers_to(calls)
+    for ((module, arguments), place), (code, text) in zip(found.items(), answers, strict=True):
+        shown = f"{place}: {module} {' '.join(arguments)}: {text[-500:]}"
+        assert code == 0 and "Traceback" not in text, shown
 
 
 # Examples

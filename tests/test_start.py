@@ -167,6 +167,21 @@ def answer_all(calls):
     print(repr(answers))
 
 
+def answers_to(calls):
+    """The (exit code, answer) of each (command, arguments), in a Python without TensorFlow."""
+    script = "import sys; from tests import test_start; test_start.answer_all(eval(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, repr(calls)],
+        cwd=commands.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout)
+
+
 def test_an_answer_needs_no_tensorflow(tmp_path):
     (tmp_path / "photos").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
@@ -185,18 +200,8 @@ def test_an_answer_needs_no_tensorflow(tmp_path):
         (module, [argument.replace("{}", str(tmp_path)) for argument in arguments])
         for module, arguments, _ in CALLS
     ]
-    script = "import sys; from tests import test_start; test_start.answer_all(eval(sys.argv[1]))"
     with locks.hold(tmp_path / "held", "--run_dir"):
-        done = subprocess.run(
-            [sys.executable, "-c", script, repr(calls)],
-            cwd=commands.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    answers = ast.literal_eval(done.stdout)
+        answers = answers_to(calls)
     for (module, arguments, expected), (code, text) in zip(CALLS, answers, strict=False):
         shown = f"{module} {' '.join(arguments)}: {text[-800:]}"
         assert code == (0 if arguments == ("--only_check_args",) else 1), shown

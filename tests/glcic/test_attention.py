@@ -9,15 +9,16 @@ import tensorflow as tf
 
 from common.pictures.images import read_image, write_image
 from common.pictures.masks import MaskSpec
+from common.serving import export
 from common.training import driver, starting
 from common.training.attention import ContextualAttention
 from common.training.runs import Row, RunDirectory
-from glcic import METHODS, inference, networks, phases
+from glcic import METHODS, networks, phases
 from glcic.networks import Attention, Conv
 from glcic.settings import Glcic
 from tests import commands, weightless
 from tests.glcic.test_networks import counts, full
-from tests.glcic.test_phases import SMALL, close, make_trainer, same, step, trained
+from tests.glcic.test_phases import FIXED, SMALL, close, make_trainer, same, step, trained
 
 BRANCHED = dataclasses.replace(SMALL, branch=(Conv(3, 1, 1, 8), Attention(), Conv(3, 1, 1, 8)))
 # Two halvings, as the exported graph wants them.
@@ -90,7 +91,7 @@ def test_every_phase_trains_with_it_and_hidden_pixels_do_not_matter():
 
 
 def test_a_step_compiled_with_xla_equals_the_eager_one():
-    eager, compiled = (make_trainer(architecture=TABLES) for _ in range(2))
+    eager, compiled = (make_trainer(architecture=TABLES, holes=FIXED) for _ in range(2))
     values = step(eager, "completion", **WIDE)
     others = step(compiled, "completion", compiled=True, **WIDE)
     assert values == pytest.approx(others, rel=1e-3)
@@ -109,41 +110,36 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(photos):
-    """Its directory, and its completion network, whose output depends on what it sees."""
+    """What it has trained; the completion network's output depends on what it sees."""
     told = (
         "--attention", "--width=0.03", "--batch_size=2", "--completion_steps=1",
-        "--discriminator_steps=0", "--joint_steps=0", "--noexport",
+        "--discriminator_steps=0", "--joint_steps=0", "--noexport", "--fill=grey",
         "--dataset=photos", "--resize_min=128", "--resize_max=128",
     )  # fmt: skip
     result = commands.run("glcic.train", *told, "--run_dir=run", cwd=photos.parent, eager=True)
     # The pictures are less than 128 px wide: they are enlarged.
     assert result.returncode == 0, result.stderr
-    folder = RunDirectory(photos.parent / "run")
-    restored = driver.restore(METHODS["glcic"], folder)
+    restored = driver.restore(METHODS["glcic"], RunDirectory(photos.parent / "run"))
     enliven(restored.networks["completion"])
-    tf.train.Checkpoint(**restored.networks).save(restored.checkpoint.removesuffix("-1"))
-    return folder, restored.networks["completion"]
+    return restored
 
 
 @pytest.fixture(scope="module")
-def exported(run):
-    """The folder of its SavedModel."""
-    path = run[0].path / "saved_model"
-    driver.export(METHODS["glcic"], run[0], path, completing=None)
-    return path
+def exported(run, photos):
+    """What is exported of it, and the folder of its SavedModel."""
+    path = photos.parent / "run" / "saved_model"
+    module, described = phases.exported(run, None, tf.float32, jit_compile=False)
+    export.save(module, path, {"method": "glcic", **described})
+    return module, path
 
 
 def test_what_is_exported_is_the_network_at_any_size(run, exported):
-    _, network = run
-    tables = Glcic(attention=True).tables
-    module = inference.StoredCompletion(
-        lambda policy: networks.completion_network(tables, 0.03, policy), network.get_weights()
-    )
+    network, (module, path) = run.networks["completion"], exported
     images, holes = scene()
     expected = network({"images": images, "masks": holes}).numpy()
     assert expected[holes[..., 0] > 0].std() > 0.05
     np.testing.assert_allclose(module.complete(images, holes), expected, atol=1e-5)
-    loaded = tf.saved_model.load(str(exported))
+    loaded = tf.saved_model.load(str(path))
     found = loaded.signatures["complete"](images=images, masks=holes)["completed"]
     np.testing.assert_allclose(found, np.where(holes > 0, expected, images), atol=1e-5)
     for size in ((24, 20), (23, 31), (3, 2)):
@@ -158,7 +154,7 @@ def test_what_is_exported_is_the_network_at_any_size(run, exported):
         assert looks.shape == (len(images), -(-size[0] // 8), -(-size[1] // 8), 2)
     # Training goes on from it.
     where, take = phases.KEPT["completion"]
-    other = networks.completion_network(tables, 0.03)
+    other = networks.completion_network(Glcic(attention=True).tables, 0.03)
     assert not take(other, [x.numpy() for x in getattr(loaded, where).arrays], None)
     for one, same_one in zip(other.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same_one)

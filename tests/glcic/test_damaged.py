@@ -144,7 +144,7 @@ def test_a_run_on_damaged_and_whole_pictures_is_where_another_begins(tmp_path):
         (tmp_path / "whole").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / "whole" / f"{n}.png"), picture)
     shared = (
-        "--width=0.03", "--batch_size=2", "--completion_steps=2", "--discriminator_steps=0",
+        "--width=0.03", "--batch_size=2", "--completion_steps=1", "--discriminator_steps=0",
         "--joint_steps=0", "--mask_kind=over_edge", "--hole_min=32", "--hole_max=32",
         "--reconstruction=missing", "--precision=float32", "--sample_every=0",
     )  # fmt: skip
