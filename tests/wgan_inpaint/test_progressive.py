@@ -222,7 +222,7 @@ def test_the_command_trains_what_can_be_exported(tmp_path):
         "--image_size=32", "--width=4", "--latent=6", "--batch_size=2", "--critic_steps=1",
         "--generator_steps=3", "--progressive=16:1:2", "--fade_steps=1",
         "--encoder_steps=1", "--dataset=faces", "--run_dir=run", "--resize_min=32",
-        "--averaging=0.9", "--log_every=1", "--noexport",
+        "--averaging=0.9", "--log_every=1", "--noexport", "--objective=gan",
     )  # fmt: skip
     result = commands.run("wgan_inpaint.train", *told, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -241,8 +241,9 @@ def trained(tmp_path_factory):
 
     def sample(path):
         past[int(trainer.step)] = weights(trainer)
-        # The last graph, the largest, is made of what those of the steps and of the model are.
-        tf.config.run_functions_eagerly(trainer.phase == "refinement")
+        # The first graph stands for all: the others are made of what those of the steps and of the
+        # model are.
+        tf.config.run_functions_eagerly(trainer.phase != "generation")
         try:
             return sampler(path)
         finally:
