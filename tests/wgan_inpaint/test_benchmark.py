@@ -100,7 +100,7 @@ def test_completions_and_steps_of_cnnlg_are_timed(monkeypatch):
     monkeypatch.setattr(guided, "TRAINING_BATCH", 2)
     with eagerly():
         assert guided.completion_seconds("float32", "off", 2, 1) > 0
-    assert guided.step_seconds("bfloat16", "off", "generation", 1) > 0
+        assert guided.step_seconds("bfloat16", "off", "generation", 1) > 0
 
 
 def test_the_classic_networks_are_those_of_the_figure():
