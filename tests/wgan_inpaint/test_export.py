@@ -127,7 +127,7 @@ def test_the_search_compiles_with_xla_inside_the_export(eagerly):
     # A smooth loss and optimizer: Adam turns the sign of a rounding error into a whole step.
     # Ranked, as with seeds, it is one search and compiled once.
     smooth = dataclasses.replace(
-        SETTINGS, init="ranked", optimizer="momentum", context="l2", learning_rate=4e-4
+        SETTINGS, init="ranked", optimizer="momentum", context="l2", learning_rate=4e-3
     )
     nets = tiny_networks()
     plain, seeds = inference.Completion(nets, smooth), tf.constant([5])

@@ -297,7 +297,7 @@ def test_each_step_trains_its_own_networks_and_learns(trained):
 def test_a_step_goes_on_from_a_checkpoint_to_the_bit(phase, tmp_path):
     """Networks, codes, optimizers and random numbers: another process, with other weights."""
     whole, other = make_trainer(phase), make_trainer(phase, number=1)
-    data = [tf.constant(np.roll(IMAGES, n, 1)[:, :20, :20]) for n in range(2)]
+    data = [tf.constant(np.roll(IMAGES, n, 1)[:, :16, :16]) for n in range(2)]
     whole.train_step(data[0])
     checkpoint = tf.train.Checkpoint(step=whole.step, **whole.checkpointed())
     path = checkpoint.save(str(tmp_path / "ckpt"))
