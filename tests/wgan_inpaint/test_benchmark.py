@@ -20,7 +20,8 @@ from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import PAPER
 from wgan_inpaint.settings import Adversarial
 
-SMALL = networks.Architecture(width=4, latent=8, generator_channels=(16, 16, 8, 4))
+SIDE = 16  # of the pictures: two layers of each kind
+SMALL = networks.Architecture(size=SIDE, width=4, latent=8, generator_channels=(16, 8))
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def eagerly():
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(timing, "TRAINED", Adversarial(width=4))
+    monkeypatch.setattr(timing, "TRAINED", Adversarial(image_size=SIDE, width=4))
     monkeypatch.setattr(
         timing, "ARCHITECTURES", {"classic": SMALL, "packaged": timing.TRAINED.networks}
     )
@@ -100,7 +101,7 @@ def test_completions_and_steps_of_cnnlg_are_timed(monkeypatch):
     monkeypatch.setattr(guided, "TRAINING_BATCH", 2)
     with eagerly():
         assert guided.completion_seconds("float32", "off", 2, 1) > 0
-    assert guided.step_seconds("bfloat16", "off", "generation", 1) > 0
+        assert guided.step_seconds("bfloat16", "off", "generation", 1) > 0
 
 
 def test_the_classic_networks_are_those_of_the_figure():

@@ -341,7 +341,7 @@ def test_the_papers_settings_complete_the_portrait(model, tmp_path, name):
 def test_the_shipped_model_completes_the_portrait(tmp_path):
     from common.pictures.samples import portrait
 
-    done = run(tmp_path, "--iterations=50")
+    done = run(tmp_path, "--iterations=10")
     assert done.returncode == 0, done.stderr
     result = read_image(tmp_path / "completed" / "grace_hopper.png")
     side = len(result)

@@ -14,7 +14,8 @@ from wgan_inpaint.search import latent_search
 from wgan_inpaint.search.settings import Settings
 from wgan_inpaint.studies import compare_starts
 
-ARCHITECTURE = networks.Architecture(size=32, width=4, latent=6)
+SIDE = 16  # of the pictures: two layers of each kind
+ARCHITECTURE = networks.Architecture(size=SIDE, width=4, latent=6)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def parts():
 def batches(parts):
     z = networks.random_latents(4, ARCHITECTURE.latent, [1, 1])
     images = parts.generator.at(tf.float32)(z).numpy()
-    holes = masks.draw(masks.MaskSpec(), 4, 32, 32, [0, 0]).numpy()
+    holes = masks.draw(masks.MaskSpec(), 4, SIDE, SIDE, [0, 0]).numpy()
     return [(images[:3], holes[:3]), (images[3:], holes[3:])]
 
 

@@ -241,8 +241,9 @@ def trained(tmp_path_factory):
 
     def sample(path):
         past[int(trainer.step)] = weights(trainer)
-        # The last graph, the largest, is made of what those of the steps and of the model are.
-        tf.config.run_functions_eagerly(trainer.phase == "refinement")
+        # The first graph stands for all: the others are made of what those of the steps and of the
+        # model are.
+        tf.config.run_functions_eagerly(trainer.phase != "generation")
         try:
             return sampler(path)
         finally:
@@ -296,7 +297,7 @@ def test_each_step_trains_its_own_networks_and_learns(trained):
 def test_a_step_goes_on_from_a_checkpoint_to_the_bit(phase, tmp_path):
     """Networks, codes, optimizers and random numbers: another process, with other weights."""
     whole, other = make_trainer(phase), make_trainer(phase, number=1)
-    data = [tf.constant(np.roll(IMAGES, n, 1)[:, :20, :20]) for n in range(2)]
+    data = [tf.constant(np.roll(IMAGES, n, 1)[:, :16, :16]) for n in range(2)]
     whole.train_step(data[0])
     checkpoint = tf.train.Checkpoint(step=whole.step, **whole.checkpointed())
     path = checkpoint.save(str(tmp_path / "ckpt"))

@@ -21,7 +21,8 @@ from wgan_inpaint.search.latent_search import LatentSearch
 from wgan_inpaint.search.settings import PAPER, Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-SMALL = networks.Architecture(size=32, width=4, latent=6)
+SIDE = 16  # of the pictures: two layers of each kind
+SMALL = networks.Architecture(size=SIDE, width=4, latent=6)
 
 
 @functools.cache
@@ -50,9 +51,10 @@ def small_networks(objective):
 
 def scene(batch=3):
     """Random pictures and their holes: a centre square, scattered pixels, the left half."""
-    images = tf.constant(np.random.default_rng(1).random((batch, 32, 32, 3), np.float32))
+    images = tf.constant(np.random.default_rng(1).random((batch, SIDE, SIDE, 3), np.float32))
     kinds = ("center", "pixels", "left")
-    holes = [masks.draw_one(masks.MaskSpec((kinds[n % 3],)), 32, 32, 0, n) for n in range(batch)]
+    specs = [masks.MaskSpec((kinds[n % 3],)) for n in range(batch)]
+    holes = [masks.draw_one(spec, SIDE, SIDE, 0, n) for n, spec in enumerate(specs)]
     return images, tf.constant(np.stack(holes))
 
 
@@ -192,13 +194,13 @@ def test_adam_is_the_textbooks(decay):
 @pytest.mark.usefixtures("eagerly")
 def test_nesterov_is_the_authors():
     images, holes = scene()
-    search = make(optimizer="momentum", learning_rate=2e-4, momentum=0.9)
+    search = make(optimizer="momentum", learning_rate=8e-4, momentum=0.9)
     start = search.start(images, holes)
     z, velocity = start.z.numpy(), 0
     for _ in range(5):
         _, gradient = gradient_at(search, images, holes, z)
         previous = np.copy(velocity)
-        velocity = 0.9 * velocity - 2e-4 * gradient
+        velocity = 0.9 * velocity - 8e-4 * gradient
         z = np.clip(z - 0.9 * previous + (1 + 0.9) * velocity, -1, 1)
     state, _ = search.advance(images, holes, start, 5)
     np.testing.assert_allclose(state.z, z, atol=1e-4)
@@ -230,14 +232,14 @@ def quadratic(beta=8.0, **settings):
     """A search whose loss is ``||z - 0.2||^2`` in 8 dimensions."""
 
     def generate(z):
-        pixels = tf.pad(z / 2, [[0, 0], [0, 3 * 32 * 32 - 8]])
-        return tf.reshape(pixels, [-1, 32, 32, 3])
+        pixels = tf.pad(z / 2, [[0, 0], [0, 3 * SIDE * SIDE - 8]])
+        return tf.reshape(pixels, [-1, SIDE, SIDE, 3])
 
     parts = [
         types.SimpleNamespace(at=lambda dtype, function=function: function)
         for function in (generate, lambda x: tf.zeros([tf.shape(x)[0], 1]))
     ]
-    architecture = networks.Architecture(size=32, latent=8)
+    architecture = networks.Architecture(size=SIDE, latent=8)
     search = LatentSearch(
         latent_search.Networks(*parts, None, "wgan", architecture),
         Settings(
@@ -245,7 +247,7 @@ def quadratic(beta=8.0, **settings):
         ),
     )
     image = generate(tf.fill([1, 8], 0.2))
-    return search, image, tf.zeros([1, 32, 32, 1])
+    return search, image, tf.zeros([1, SIDE, SIDE, 1])
 
 
 def test_hmc_draws_from_exp_of_minus_beta_times_the_loss():
@@ -283,12 +285,12 @@ def test_hmc_conserves_energy_the_better_the_shorter_its_steps():
 def test_hmc_accepts_by_the_authors_rule():
     images, holes = scene()
     search = make(
-        optimizer="hmc", hmc_step=0.3, hmc_leapfrogs=3, hmc_beta=0.3, hmc_anneal=0.5, restarts=8
+        optimizer="hmc", hmc_step=0.3, hmc_leapfrogs=3, hmc_beta=1.2, hmc_anneal=0.5, restarts=8
     )
     start = search.start(images, holes)
     z, choices = start.z.numpy(), []
     for n in range(3):
-        beta = 0.3 * 0.5**n
+        beta = 1.2 * 0.5**n
         size = [SMALL.latent]
         velocity = search._draw(
             images, holes, n, optimizers.VELOCITY, networks.normal, size
@@ -335,9 +337,9 @@ def test_random_numbers_are_the_same_with_xla_also_for_seeds_known_at_run_time_o
 WAYS = {
     "lbfgs": {"init": "encoder", "restarts": 2, "optimizer": "lbfgs"},
     "adam": {"init": "random", "restarts": 2},
-    "momentum": {"init": "random", "restarts": 2, "optimizer": "momentum", "learning_rate": 2e-4},
+    "momentum": {"init": "random", "restarts": 2, "optimizer": "momentum", "learning_rate": 8e-4},
     "hmc": {"init": "random", "restarts": 2, "optimizer": "hmc", "hmc_leapfrogs": 2},
-    "lowres": {"init": "ranked", "lowres": 4, "context": "l2", "learning_rate": 0.03},
+    "lowres": {"init": "ranked", "lowres": 2, "context": "l2", "learning_rate": 0.03},
 }
 
 
@@ -527,14 +529,14 @@ def test_the_encoder_makes_the_first_start_and_ranking_the_others():
 @pytest.mark.usefixtures("eagerly")
 def test_lowres_compares_averages_of_blocks_and_nothing_else():
     images, holes = scene()
-    search = make(lowres=8, context="l1", prior_weight=0)
+    search = make(lowres=4, context="l1", prior_weight=0)
     low, weights = search.observe(images, holes)
-    means = images.numpy().reshape(3, 4, 8, 4, 8, 3).mean(axis=(2, 4))
+    means = images.numpy().reshape(3, 4, 4, 4, 4, 3).mean(axis=(2, 4))
     np.testing.assert_allclose(low, means, atol=1e-6)
     np.testing.assert_array_equal(weights, np.ones((3, 4, 4, 1)))
     z = networks.random_latents(3, SMALL.latent, [3, 3])
     context, _, pictures = search.losses(images, holes)(z)
-    other = pictures.numpy().reshape(3, 4, 8, 4, 8, 3).mean(axis=(2, 4))
+    other = pictures.numpy().reshape(3, 4, 4, 4, 4, 3).mean(axis=(2, 4))
     np.testing.assert_allclose(context, 2 * np.abs(other - means).sum(axis=(1, 2, 3)), rtol=1e-4)
 
 
@@ -548,7 +550,7 @@ def test_lowres_compares_averages_of_blocks_and_nothing_else():
         ({"window": -1}, "--window=-1: give an odd"),
         ({"restarts": 0}, "--restarts=0"),
         ({"init": "ranked", "restarts": 9, "candidates": 8}, "at most --candidates"),
-        ({"lowres": 7}, "--lowres=7: must divide the generator's 32 pixels"),
+        ({"lowres": 7}, "--lowres=7: must divide the generator's 16 pixels"),
         ({"lowres": 8, "init": "encoder"}, "no encoder of low resolutions"),
     ],
 )
@@ -577,7 +579,7 @@ def psnrs_in_the_hole(search, z, holes):
 
 
 def test_what_the_generator_made_is_found_again():
-    holes = tf.constant(masks.draw(masks.MaskSpec(), 10, 32, 32, [0, 0]))
+    holes = tf.constant(masks.draw(masks.MaskSpec(), 10, SIDE, SIDE, [0, 0]))
     search = make(init="ranked", restarts=4, candidates=256, iterations=150, learning_rate=0.03)
     z = networks.random_latents(10, SMALL.latent, [7, 7])
     spread = np.std(search.pictures(z), axis=0).mean()
