@@ -168,15 +168,16 @@ class ConditionalTrainer(Trainer):
                     (fake + 1) / 2,
                     epsilon,
                 )
-            else:
-                due = tf.equal(self.step % own.r1_every, 0)
+            elif own.r1:
                 penalty = tf.cond(
-                    due if own.r1 else tf.constant(False),
+                    tf.equal(self.step % own.r1_every, 0),
                     lambda: (
                         own.r1_every * own.r1 / 2 * self.squared_gradient(condition, real, name)
                     ),
                     lambda: tf.constant(0.0),
                 )
+            else:
+                penalty = tf.constant(0.0)
             total = loss + penalty
         self.apply(tape, total, name)
         return {"discriminator": loss, "penalty": penalty}

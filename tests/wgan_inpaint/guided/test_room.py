@@ -241,9 +241,8 @@ def trained(tmp_path_factory):
 
     def sample(path):
         past[int(trainer.step)] = weights(trainer)
-        # The first graph stands for all: the others are made of what those of the steps and of the
-        # model are.
-        tf.config.run_functions_eagerly(trainer.phase != "generation")
+        # The last graph, the largest, is made of what those of the steps and of the model are.
+        tf.config.run_functions_eagerly(trainer.phase == "refinement")
         try:
             return sampler(path)
         finally:
