@@ -51,7 +51,6 @@ HOLES = MaskSpec(kinds=("rectangle",), hole_min=4, hole_max=8)
 SEVERAL = MaskSpec(kinds=("square",), holes=3, hole_min=2, hole_max=4)
 # XLA takes longer over the drawing of random holes than over all the rest of a step.
 FIXED = MaskSpec(kinds=("center",), hole_size=8)
-DRAWN = masks.draw(SEVERAL, 8, 16, 16, [0, 0]).numpy().astype(np.uint8)
 RATE = 0.1
 PHASES = tuple(phases.PhasesTrainer.measures)
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8))
@@ -437,6 +436,17 @@ def test_of_several_holes_both_networks_see_the_same_one(monkeypatch):
     assert len(set(seeds)) == 3, "a seed of its own for each step of each run"
 
 
+def several_squares(count):
+    """Holes like those of ``SEVERAL``, uint8 [count, 16, 16, 1]."""
+    bank = np.zeros((count, 16, 16, 1), np.uint8)
+    for hole, corners in zip(
+        bank, np.random.default_rng(0).integers(0, 13, (count, 3, 2)), strict=True
+    ):
+        for side, (y, x) in enumerate(corners, start=2):
+            hole[y : y + side, x : x + side] = 1
+    return bank
+
+
 PERCEPTUAL = {"beta": 0.2, "features": features}
 
 
@@ -449,7 +459,7 @@ PERCEPTUAL = {"beta": 0.2, "features": features}
         (
             "joint",
             {
-                "holes": MaskSpec(kinds=("files",), bank=DRAWN),
+                "holes": MaskSpec(kinds=("files",), bank=several_squares(8)),
                 "reconstruction": "missing",
                 **PERCEPTUAL,
                 "perceptual_on": "output",
