@@ -109,9 +109,9 @@ def choose_xla(choice="auto", policy="float32"):
 
 
 def _kernels_train_in_bfloat16():
-    """Whether a dilated convolution has a gradient there: of the CPU kernels, oneDNN's alone have.
+    """Whether a dilated convolution has a gradient in bfloat16: on a CPU, by oneDNN's kernels only.
 
-    They multiply bfloat16 on processors with AVX-512 only, or what came after it.
+    Where a processor lacks AVX-512, or what came after it, TensorFlow takes others for this type.
     """
     tf = import_tensorflow()
     image, kernel = tf.ones([1, 5, 5, 1], tf.bfloat16), tf.ones([3, 3, 1, 1], tf.bfloat16)

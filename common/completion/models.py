@@ -1,6 +1,6 @@
 """Trained networks, as SavedModels: where they are, what they were made for, how to call them.
 
-    model = load_model("run/saved_model")           # a run directory; "shipped:glcic/photographs"
+    model = load_model("run/saved_model")           # or "run", or "shipped:glcic/photographs"
     completed = model.complete(images, masks)       # [B, H, W, 3], [B, H, W, 1] -> [B, H, W, 3]
 
 ``common.completion.windows`` completes pictures of any size with one.

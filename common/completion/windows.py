@@ -1,6 +1,6 @@
 """Completes pictures of any size with holes of any shape, by a trained network.
 
-    model = models.load_model("run/saved_model")    # a run directory; "shipped:glcic/photographs"
+    model = models.load_model("run/saved_model")    # or "run", or "shipped:glcic/photographs"
     completer = Completer(model)
     completed = completer(image, mask)              # [H, W, 3], [H, W, 1] -> [H, W, 3]
 
